@@ -1,0 +1,37 @@
+"""python -m training [stage ...] --preset cpu|gpu: train emoji-sd from nothing, stage by stage, resuming where it was."""
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+
+STAGES = ["render", "autoencoder", "clip", "denoiser", "package", "evaluate"]
+
+
+def main() -> int:
+    from .presets import PRESETS
+
+    parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
+    parser.add_argument("stages", nargs="*", help=f"any of {', '.join(STAGES)}; all of them when none is named")
+    parser.add_argument("--preset", choices=PRESETS, default="cpu", help="sizes and lengths, see training/presets.py")
+    parser.add_argument("--work", type=Path, default=Path("training/work"), help="folder for pictures and checkpoints")
+    options = parser.parse_args()
+    unknown = [s for s in options.stages if s not in STAGES]
+    if unknown:
+        parser.error(f"no stage called {', '.join(unknown)}; there are {', '.join(STAGES)}")
+    preset, stages = PRESETS[options.preset], options.stages or STAGES
+
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    print(f"Training emoji-sd, preset {options.preset!r}, on {device}: {', '.join(stages)}.")
+    print(f"All stages take {preset.duration}. Interrupt at will: the same command goes on from the last checkpoint.")
+    print(f"Checkpoints and pictures go to {options.work}.", flush=True)
+    for stage in stages:
+        module = importlib.import_module(f"training.{stage}")
+        module.train(preset, options.work, device)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,64 @@
+"""Stage 1, the autoencoder: pictures to four channels of latents and back."""
+
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL
+from torch import nn
+
+from .data import COLOURS, HeldOut, Icons
+from .fit import fit
+from .presets import Preset
+
+KL_WEIGHT = 1e-3
+
+
+def build(preset: Preset) -> AutoencoderKL:
+    levels = len(preset.vae_channels)
+    return AutoencoderKL(
+        block_out_channels=preset.vae_channels, layers_per_block=1, norm_num_groups=8, latent_channels=4,
+        down_block_types=["DownEncoderBlock2D"] * levels, up_block_types=["UpDecoderBlock2D"] * levels,
+        sample_size=preset.size,
+    )  # fmt: skip
+
+
+class Reconstruction(nn.Module):
+    """The loss: absolute and squared error, the error of the edges, and a light pull of the latents towards N(0, 1)."""
+
+    def __init__(self, vae):
+        super().__init__()
+        self.vae = vae
+
+    def forward(self, pictures, noise):
+        posterior = self.vae.encode(pictures).latent_dist
+        latents = posterior.mean + posterior.std * noise.to(posterior.mean)
+        error = self.vae.decode(latents).sample.float() - pictures
+        edges = error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
+        kl = 0.5 * (posterior.mean.float() ** 2 + posterior.var.float() - 1 - posterior.logvar.float()).mean()
+        return error.abs().mean() + error.square().mean() + 0.5 * edges + KL_WEIGHT * kl
+
+
+def draw_pictures(icons: Icons, pool, count: int, generator):
+    """Icons on named or on any colours, shifted by up to an eighth, half of them mirrored."""
+    index = pool[torch.randint(len(pool), (count,), generator=generator)]
+    named = COLOURS[torch.randint(len(COLOURS), (count,), generator=generator)]
+    any_colour = torch.rand(count, 3, generator=generator) * 2 - 1
+    colours = torch.where(torch.rand(count, 1, generator=generator) < 0.7, named, any_colour)
+    reach = icons.size // 8
+    shift = torch.randint(-reach, reach + 1, (count, 2), generator=generator)
+    mirror = torch.rand(count, generator=generator) < 0.5
+    return icons.compose(*(x.to(icons.device) for x in (index, colours, shift, mirror)))
+
+
+def train(preset: Preset, work: Path, device: str) -> None:
+    icons = Icons(work, preset.size, device=device)
+    pool = icons.indices(HeldOut())
+    side = preset.size // preset.factor
+
+    def loss_of(module, count, generator):
+        pictures = draw_pictures(icons, pool, count, generator)
+        return module(pictures, torch.randn(count, 4, side, side, generator=generator).to(device))
+
+    torch.manual_seed(0)
+    trained = fit(Reconstruction(build(preset)), loss_of, preset.autoencoder, work / "autoencoder", precision=preset.precision)
+    trained.vae.save_pretrained(work / "vae")

@@ -1,0 +1,50 @@
+"""Every size and length of training, for two machines: a small CPU and one large GPU."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One training run: how many optimizer steps of how many pictures, and its learning rate."""
+
+    steps: int
+    batch: int
+    lr: float
+    warmup: int = 100
+
+
+@dataclass(frozen=True)
+class Preset:
+    size: int  # pixels a side
+    vae_channels: tuple[int, ...]  # one level more than the halvings of the picture
+    concepts: str | None  # a file that lists the concepts CLIP and the denoiser learn; None: all
+    autoencoder: Stage
+    clip: Stage
+    denoiser: Stage
+    variants: int  # shifted copies of each icon and background whose latents are cached
+    precision: str  # accelerate's mixed_precision
+    duration: str  # what `make train` announces
+
+    @property
+    def factor(self) -> int:
+        return 2 ** (len(self.vae_channels) - 1)
+
+
+PRESETS = {
+    "cpu": Preset(
+        size=64, vae_channels=(32, 64, 96), concepts="concepts_cpu.txt",
+        autoencoder=Stage(steps=6000, batch=12, lr=1.5e-3),
+        clip=Stage(steps=3000, batch=128, lr=1e-3),
+        denoiser=Stage(steps=9000, batch=16, lr=1e-3, warmup=200),
+        variants=4, precision="bf16",
+        duration="about two and a half hours on two cores with AMX, several times that on older ones",
+    ),
+    "gpu": Preset(
+        size=128, vae_channels=(32, 64, 96, 96), concepts=None,
+        autoencoder=Stage(steps=16000, batch=64, lr=1.5e-3),
+        clip=Stage(steps=6000, batch=512, lr=1e-3),
+        denoiser=Stage(steps=30000, batch=256, lr=1e-3, warmup=500),
+        variants=4, precision="bf16",
+        duration="about twenty minutes on an H100 (not yet measured)",
+    ),
+}  # fmt: skip
