@@ -1,0 +1,53 @@
+"""Stable Diffusion, taken apart: the few functions that the notebooks build by hand and then import.
+
+Every name below is loaded when it is first used, so that `import sd_helpers` is instant.
+"""
+
+import importlib
+import logging
+
+_WHERE = {
+    "Components": "components",
+    "load": "components",
+    "pil_to_latent": "autoencoder",
+    "latents_to_pil": "autoencoder",
+    "embed_prompt": "text",
+    "known_and_unknown": "text",
+    "unknown_words": "text",
+    "LMSScheduler": "schedulers",
+    "scheduler_like": "schedulers",
+    "set_timesteps": "schedulers",
+    "noise_level": "schedulers",
+    "add_noise": "schedulers",
+    "guided": "guidance",
+    "Step": "loop",
+    "denoise": "loop",
+    "generate": "drawing",
+    "starting_noise": "drawing",
+}
+_MODULES = ["autoencoder", "components", "drawing", "gallery", "guidance", "loop", "metrics", "models", "schedulers", "text", "views"]
+
+__all__ = sorted([*_WHERE, *_MODULES])
+
+
+class _NoTorchvision(logging.Filter):
+    """Without torchvision, transformers says so twice at import; nothing here needs it and no learner can act on it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return "torchvision" not in record.getMessage()
+
+
+for _name in ("transformers.utils.import_utils", "transformers.image_utils", "transformers"):
+    logging.getLogger(_name).addFilter(_NoTorchvision())
+
+
+def __getattr__(name: str):
+    if name in _WHERE:
+        return getattr(importlib.import_module(f"sd_helpers.{_WHERE[name]}"), name)
+    if name in _MODULES:
+        return importlib.import_module(f"sd_helpers.{name}")
+    raise AttributeError(f"module 'sd_helpers' has no attribute {name!r}")
+
+
+def __dir__():
+    return __all__

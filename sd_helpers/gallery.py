@@ -1,4 +1,20 @@
-"""The emoji behind emoji-sd: styles, background colours, and thumbnails of every concept."""
+"""The emoji behind emoji-sd: thumbnails of every icon with its label and tags, on any of the named backgrounds."""
+
+from __future__ import annotations
+
+import functools
+import io
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+PACK = Path(__file__).parent / "gallery.zip"
+THUMBNAIL = 32  # pixels a side
+COLUMNS = 72
 
 # How captions name the four icon sets, and what each is.
 STYLES = {
@@ -22,3 +38,72 @@ BACKGROUNDS = {
     "pink": (250, 175, 205),
     "brown": (135, 90, 55),
 }
+
+
+@dataclass(frozen=True)
+class Icon:
+    """One icon of the gallery. `concept` is the slug of the label and joins its up to four styles."""
+
+    concept: str
+    style: str
+    label: str
+    tags: tuple[str, ...]
+    group: int  # of emojibase: 0 smileys, 1 people, 3 animals and nature, 4 food, 5 travel, 6 activities, 7 objects
+    position: int
+
+    def picture(self, background: str = "white", size: int = THUMBNAIL) -> Image.Image:
+        """The thumbnail on a named background, `size` pixels a side."""
+        ground = Image.new("RGBA", (THUMBNAIL, THUMBNAIL), BACKGROUNDS[checked_background(background)])
+        pasted = Image.alpha_composite(ground, _thumbnail(self.position)).convert("RGB")
+        return pasted if size == THUMBNAIL else pasted.resize((size, size), Image.Resampling.LANCZOS)
+
+
+@functools.cache
+def icons() -> tuple[Icon, ...]:
+    """All icons of the pack, in a fixed order."""
+    with zipfile.ZipFile(PACK) as pack:
+        records = json.loads(pack.read("icons.json"))
+    return tuple(Icon(**{**r, "tags": tuple(r["tags"])}, position=i) for i, r in enumerate(records))
+
+
+def find(words: str, style: str | None = None) -> list[Icon]:
+    """Icons whose label is `words`, else those with that tag, else those whose label contains it."""
+    wanted = words.strip().lower()
+    pool = [icon for icon in icons() if style in (None, icon.style)]
+    by_label = [icon for icon in pool if wanted in (icon.label.lower(), icon.concept)]
+    by_tag = [icon for icon in pool if wanted in icon.tags]
+    return by_label or by_tag or [icon for icon in pool if wanted and wanted in icon.label.lower()]
+
+
+@functools.cache
+def on_background(background: str, size: int) -> np.ndarray:
+    """All icons on a named background as float RGB of 0 to 1, (icons, size, size, 3), areas averaged."""
+    colour = np.array(BACKGROUNDS[checked_background(background)]) / 255
+    rgba = np.stack([_small(i, size) for i in range(len(icons()))])
+    alpha = rgba[..., 3:]
+    return (rgba[..., :3] * alpha + colour * (1 - alpha)).astype(np.float32)
+
+
+def checked_background(background: str) -> str:
+    """The name itself, or a ValueError that lists the names there are."""
+    if background not in BACKGROUNDS:
+        raise ValueError(f"background={background!r} is not one of the named colours: {', '.join(BACKGROUNDS)}.")
+    return background
+
+
+@functools.cache
+def _sheet() -> Image.Image:
+    with zipfile.ZipFile(PACK) as pack:
+        return Image.open(io.BytesIO(pack.read("icons.webp"))).convert("RGBA")
+
+
+@functools.lru_cache(maxsize=256)
+def _thumbnail(position: int) -> Image.Image:
+    x, y = position % COLUMNS * THUMBNAIL, position // COLUMNS * THUMBNAIL
+    return _sheet().crop((x, y, x + THUMBNAIL, y + THUMBNAIL))
+
+
+def _small(position: int, size: int) -> np.ndarray:
+    """One icon, straight alpha, averaged over areas by way of premultiplied alpha: (size, size, 4) of 0 to 1."""
+    premultiplied = _thumbnail(position).convert("RGBa").resize((size, size), Image.Resampling.BOX)
+    return np.asarray(premultiplied.convert("RGBA"), dtype=np.float32) / 255

@@ -61,4 +61,24 @@ def train(preset: Preset, work: Path, device: str) -> None:
 
     torch.manual_seed(0)
     trained = fit(Reconstruction(build(preset)), loss_of, preset.autoencoder, work / "autoencoder", precision=preset.precision)
-    trained.vae.save_pretrained(work / "vae")
+    vae = trained.vae.to(device).eval()
+    pictures = [draw_pictures(icons, pool, 64, torch.Generator().manual_seed(i)) for i in range(32)]
+    fold_latent_statistics(vae, pictures)
+    vae.save_pretrained(work / "vae")
+
+
+@torch.no_grad()
+def fold_latent_statistics(vae: AutoencoderKL, pictures: list[torch.Tensor]) -> None:
+    """Rewrite the two 1 x 1 convolutions around the latents so that each channel has mean 0 and variance 1 / 0.18215**2.
+
+    Then the scaling factor that SD v1 made famous is true of this autoencoder too, and pictures decode as before.
+    """
+    latents = torch.cat([vae.encode(batch).latent_dist.mean for batch in pictures])
+    mean = latents.mean(dim=(0, 2, 3))  # (4,)
+    gain = 1 / (vae.config.scaling_factor * latents.std(dim=(0, 2, 3)))  # (4,)
+    before, after = vae.quant_conv, vae.post_quant_conv  # (8, 8, 1, 1): means, then log variances; (4, 4, 1, 1)
+    after.bias += after.weight[:, :, 0, 0] @ mean
+    after.weight /= gain[None, :, None, None]
+    before.bias[:4] = (before.bias[:4] - mean) * gain
+    before.weight[:4] *= gain[:, None, None, None]
+    before.bias[4:] += 2 * gain.log()

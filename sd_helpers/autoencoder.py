@@ -1,0 +1,76 @@
+"""Between pictures and latents: PIL to tensor to latent, and back."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Any PIL picture as upright RGB: rotated as its EXIF says, transparency on white, 16-bit grey brought to 8 bits."""
+    if not isinstance(image, Image.Image):
+        raise ValueError(f"image must be a PIL.Image.Image, not {type(image).__name__}; open a file with PIL.Image.open(path).")
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I"):  # PIL clips 16-bit grey at 255 instead of scaling it
+        image = Image.fromarray((np.asarray(image).astype(np.float64) / 257).clip(0, 255).round().astype(np.uint8))
+    if image.mode == "F":
+        image = Image.fromarray(np.asarray(image).clip(0, 255).round().astype(np.uint8))
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
+
+
+def pil_to_tensor(image: Image.Image) -> torch.Tensor:
+    """A picture as (1, 3, H, W) in [-1, 1], the range the autoencoder was trained on."""
+    pixels = torch.from_numpy(np.array(to_rgb(image)))  # (H, W, 3) of 0 to 255
+    return pixels.permute(2, 0, 1)[None].float() / 127.5 - 1
+
+
+def tensor_to_pil(pictures: torch.Tensor) -> list[Image.Image]:
+    """(n, 3, H, W) in [-1, 1] as n pictures; what lies outside the range is clipped."""
+    pixels = ((pictures.float() + 1) * 127.5).clamp(0, 255).round().to(torch.uint8)
+    return [Image.fromarray(p) for p in pixels.permute(0, 2, 3, 1).cpu().numpy()]
+
+
+def pil_to_latent(image: Image.Image, vae, *, generator: torch.Generator | None = None) -> torch.Tensor:
+    """Encode a picture.
+
+    Args:
+        image: any PIL picture whose sides are multiples of the autoencoder's factor (8 in SD v1).
+        generator: draws a sample of the latent distribution; without one, its mean is taken.
+
+    Returns:
+        (1, 4, H / factor, W / factor), scaled by `vae.config.scaling_factor` to about unit variance.
+
+    Raises:
+        ValueError: not a PIL picture, or sides that are no multiple of the factor.
+    """
+    pixels = pil_to_tensor(image).to(vae.device, vae.dtype)
+    check_size(pixels.shape[2], pixels.shape[3], vae, "image")
+    with torch.no_grad():
+        distribution = vae.encode(pixels).latent_dist
+    latent = distribution.mode() if generator is None else distribution.sample(generator)
+    return latent * vae.config.scaling_factor
+
+
+def latents_to_pil(latents: torch.Tensor, vae) -> list[Image.Image]:
+    """Decode (n, 4, h, w) latents, scaled as `pil_to_latent` gives them, to n pictures."""
+    with torch.no_grad():
+        return tensor_to_pil(vae.decode(latents.to(vae.device, vae.dtype) / vae.config.scaling_factor).sample)
+
+
+def check_size(height: int, width: int, vae, argument: str = "height, width") -> None:
+    """A ValueError unless both sides are positive multiples of the autoencoder's factor."""
+    factor = 2 ** (len(vae.config.block_out_channels) - 1)
+    for side in (height, width):
+        if isinstance(side, bool) or not isinstance(side, int) or side < factor or side % factor:
+            raise ValueError(
+                f"{argument}: {height} x {width} pixels (height x width); both must be multiples of {factor}, because one "
+                f"latent stands for {factor} x {factor} pixels. Nearest: {_nearest(height, factor)} x {_nearest(width, factor)}."
+            )
+
+
+def _nearest(side, factor: int):
+    return max(factor, round(side / factor) * factor) if isinstance(side, (int, float)) else factor

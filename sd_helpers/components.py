@@ -1,0 +1,161 @@
+"""The parts of a Stable Diffusion model, loaded and ready to be used one by one."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from . import models
+
+if TYPE_CHECKING:
+    import torch
+    from diffusers import AutoencoderKL, SchedulerMixin, StableDiffusionPipeline, UNet2DConditionModel
+    from transformers import CLIPTextModel, CLIPTokenizer
+
+
+@dataclass
+class Components:
+    """The four networks-and-tables of a latent diffusion model, its scheduler, and where they are."""
+
+    vae: AutoencoderKL
+    tokenizer: CLIPTokenizer
+    text_encoder: CLIPTextModel
+    unet: UNet2DConditionModel
+    scheduler: SchedulerMixin
+    device: torch.device
+    dtype: torch.dtype
+    name: str
+
+    @property
+    def factor(self) -> int:
+        """How many pixels one latent stands for along a side: 8 in SD v1."""
+        return 2 ** (len(self.vae.config.block_out_channels) - 1)
+
+    @property
+    def default_size(self) -> tuple[int, int]:
+        """Height and width in pixels that the model was trained at: (512, 512) for SD v1."""
+        return (self.unet.config.sample_size * self.factor,) * 2
+
+    def pipeline(self) -> StableDiffusionPipeline:
+        """diffusers' own pipeline over the very same modules, without a safety checker, its progress bar off."""
+        from diffusers import StableDiffusionPipeline
+
+        pipeline = StableDiffusionPipeline(
+            vae=self.vae,
+            text_encoder=self.text_encoder,
+            tokenizer=self.tokenizer,
+            unet=self.unet,
+            scheduler=self.scheduler,
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        )
+        pipeline.set_progress_bar_config(disable=True)
+        return pipeline
+
+
+def load(model: str | os.PathLike | None = None, *, device=None, dtype=None) -> Components:
+    """Load a model's parts, weights frozen, in evaluation mode.
+
+    Args:
+        model: "emoji-sd" (comes with this package), a hub id, or a folder in diffusers' layout. None takes the
+            environment variable SD_MODEL, else "emoji-sd".
+        device: where to put it; None takes cuda, else mps, else cpu.
+        dtype: torch.float32, float16 or bfloat16; None takes float16 on cuda for models of SD v1's size, else float32.
+
+    Raises:
+        ValueError: no such model; a hub model that is neither in the cache nor reachable; a folder that is
+            incomplete or corrupt; a device that is not there. The library's own error is chained.
+    """
+    name = str(model or os.environ.get(models.ENVIRONMENT) or models.EMBEDDED)
+    source = models.find(name)
+    device = _device(device)
+    dtype = dtype or _dtype(device, name)
+    try:
+        parts = _read(source, dtype, local_only=True)
+    except Exception as error:
+        if os.path.isdir(source):
+            raise _broken_folder(source, error) from error
+        parts = _download(source, dtype)
+    for module in (parts["vae"], parts["text_encoder"], parts["unet"]):
+        module.to(device=device, dtype=dtype).requires_grad_(False).eval()
+    return Components(**parts, device=device, dtype=dtype, name=name)
+
+
+def _read(source: str, dtype, local_only: bool) -> dict:
+    """Read every part, each by the class that SD v1 uses."""
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from diffusers.utils import logging as diffusers_logging
+    from transformers import CLIPTextModel, CLIPTokenizer
+    from transformers.utils import logging as transformers_logging
+
+    # A bar for every part, finished before it can be read, is noise in a notebook.
+    diffusers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()
+    network = dict(local_files_only=local_only)
+    return dict(
+        vae=AutoencoderKL.from_pretrained(source, subfolder="vae", torch_dtype=dtype, **network),
+        tokenizer=CLIPTokenizer.from_pretrained(source, subfolder="tokenizer", **network),
+        text_encoder=CLIPTextModel.from_pretrained(source, subfolder="text_encoder", dtype=dtype, **network),
+        unet=UNet2DConditionModel.from_pretrained(source, subfolder="unet", torch_dtype=dtype, **network),
+        scheduler=_read_scheduler(source, network),
+    )
+
+
+def _read_scheduler(source: str, network: dict):
+    """An LMS scheduler over the noise schedule the model was trained with, whatever scheduler its folder names."""
+    from diffusers import DDPMScheduler
+
+    from .schedulers import LMSScheduler, scheduler_like
+
+    return scheduler_like(DDPMScheduler.from_pretrained(source, subfolder="scheduler", **network), LMSScheduler)
+
+
+def _download(source: str, dtype) -> dict:
+    print(f"{source} is not on this machine yet: downloading it, several gigabytes, once.", flush=True)
+    try:
+        return _read(source, dtype, local_only=False)
+    except Exception as error:
+        raise ValueError(
+            f"model={source!r} is not on this machine and could not be downloaded ({type(error).__name__}). Check the "
+            f"name and the network; offline, use {models.EMBEDDED!r}, which comes with this package, or a folder that "
+            "you saved before with `components.pipeline().save_pretrained(folder)`."
+        ) from error
+
+
+def _broken_folder(folder: str, error: Exception) -> ValueError:
+    """Say which part of a folder cannot be read, by what is wrong with its files."""
+    for part in models.PARTS:
+        for file in sorted(os.listdir(os.path.join(folder, part))):
+            if file.endswith(".json"):
+                try:
+                    with open(os.path.join(folder, part, file), encoding="utf-8") as opened:
+                        json.load(opened)
+                except ValueError:
+                    return ValueError(f"model folder {folder!r}: {part}/{file} is not valid JSON. Copy the folder again.")
+    return ValueError(
+        f"model folder {folder!r} is incomplete or corrupt: {type(error).__name__}: {error}. Copy or download it again; each "
+        f"of {', '.join(models.PARTS)} needs its configuration and, if it is a network, its weights."
+    )
+
+
+def _device(device):
+    import torch
+
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        chosen = torch.device(device)
+        torch.empty(1, device=chosen)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise ValueError(f"device={device!r} cannot be used on this machine; leave it out, or use 'cpu'.") from error
+    return chosen
+
+
+def _dtype(device, name: str):
+    """Half precision where it saves memory that matters: on cuda, for anything larger than the embedded model."""
+    import torch
+
+    return torch.float16 if device.type == "cuda" and name != models.EMBEDDED else torch.float32

@@ -1,0 +1,128 @@
+"""From a prompt to pictures: starting noise, the loop, the decoder."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from PIL import Image, ImageOps
+
+from .autoencoder import check_size, latents_to_pil, pil_to_latent, to_rgb
+from .components import Components
+from .loop import check_start_step, denoise
+from .schedulers import add_noise, set_timesteps
+from .text import as_prompts, embed_prompt
+
+
+def generate(
+    components: Components,
+    prompt: str | list[str],
+    *,
+    negative_prompt: str | list[str] = "",
+    num_inference_steps: int = 50,
+    guidance_scale=7.5,
+    seed: int = 0,
+    height: int | None = None,
+    width: int | None = None,
+    image: Image.Image | None = None,
+    start_step: int = 0,
+    num_images: int = 1,
+    progress: bool = True,
+    batch_size: int = 8,
+) -> list[Image.Image]:
+    """Draw pictures of a prompt, or from a picture with `image` and `start_step`.
+
+    Picture i uses seed + i, and its noise is drawn on the CPU by a generator of its own: any one can be had again alone,
+    and the same seed gives the same picture on every device.
+
+    Args:
+        components: from `load`.
+        prompt: one, or a list; with num_images, each is drawn that often, its pictures side by side.
+        negative_prompt: what to lead away from: one for all, or one for each prompt.
+        guidance_scale: how strongly to follow the prompt; 1 is off. A number or a function of the step's index.
+        height, width: in pixels; the model's own size if None.
+        image: where to start from, fitted to height and width by cropping its middle.
+        start_step: how many steps to leave out: 0 keeps nothing of the image, num_inference_steps all of it.
+        progress: show a bar.
+        batch_size: how many pictures to draw at a time.
+
+    Returns:
+        len(prompts) * num_images pictures.
+
+    Raises:
+        ValueError: an argument out of its range or of a wrong type; the message names it.
+    """
+    prompts, negatives = _pair_prompts(prompt, negative_prompt, num_images)
+    height, width = height or components.default_size[0], width or components.default_size[1]
+    check_size(height, width, components.vae)
+    check_start_step(start_step, num_inference_steps)
+    if start_step and image is None:
+        raise ValueError(f"start_step={start_step} needs an image to start from: pass image=, or start_step=0.")
+    if image is not None:
+        image = ImageOps.fit(to_rgb(image), (width, height), Image.Resampling.LANCZOS)
+    pictures = []
+    with _bar(len(prompts), batch_size, num_inference_steps - start_step, progress) as bar:
+        for first in range(0, len(prompts), batch_size):
+            rows = slice(first, first + batch_size)
+            seeds = [seed + first + i for i in range(len(prompts[rows]))]
+            latents = starting_latents(components, seeds, height, width, num_inference_steps, image, start_step)
+            for step in denoise(
+                components.unet,
+                components.scheduler,
+                latents,
+                embed_prompt(prompts[rows], components.tokenizer, components.text_encoder),
+                negative_embeds=embed_prompt(negatives[rows], components.tokenizer, components.text_encoder),
+                guidance_scale=guidance_scale,
+                num_inference_steps=num_inference_steps,
+                start_step=start_step,
+            ):
+                latents = step.latents
+                bar.update()
+            pictures += latents_to_pil(latents, components.vae)
+    return pictures
+
+
+def starting_noise(components: Components, seed: int, height: int | None = None, width: int | None = None) -> torch.Tensor:
+    """Noise of unit variance for one picture, (1, 4, h, w), the same for a seed on every device."""
+    height, width = height or components.default_size[0], width or components.default_size[1]
+    return _noise(components, torch.Generator("cpu").manual_seed(seed), height, width)
+
+
+def starting_latents(components, seeds, height, width, num_inference_steps, image=None, start_step=0) -> torch.Tensor:
+    """What the loop starts from, (n, 4, h, w): scaled noise, or an image's latents with the noise of `start_step`."""
+    scheduler = copy.deepcopy(components.scheduler)
+    set_timesteps(scheduler, num_inference_steps)
+    rows = []
+    for seed in seeds:
+        generator = torch.Generator("cpu").manual_seed(seed)
+        if image is None:
+            rows.append(_noise(components, generator, height, width) * scheduler.init_noise_sigma)
+        else:  # diffusers' order: first the sample of the latent distribution, then the noise
+            latent = pil_to_latent(image, components.vae, generator=generator).to(components.dtype)
+            begin = start_step * scheduler.order if start_step < num_inference_steps else len(scheduler.timesteps)
+            rows.append(add_noise(scheduler, latent, _noise(components, generator, height, width), begin))
+    return torch.cat(rows)
+
+
+def _noise(components, generator, height: int, width: int):
+    shape = (1, components.unet.config.in_channels, height // components.factor, width // components.factor)
+    return torch.randn(shape, generator=generator).to(components.device, components.dtype)
+
+
+def _pair_prompts(prompt, negative_prompt, num_images: int):
+    """Prompts and negative prompts, each repeated num_images times, lists of one length."""
+    if isinstance(num_images, bool) or not isinstance(num_images, int) or num_images < 1:
+        raise ValueError(f"num_images={num_images!r} must be a whole number from 1.")
+    prompts, negatives = as_prompts(prompt), as_prompts(negative_prompt, "negative_prompt")
+    if len(negatives) == 1:
+        negatives *= len(prompts)
+    if len(negatives) != len(prompts):
+        raise ValueError(f"negative_prompt has {len(negatives)} strings for {len(prompts)} prompts; give one, or one for each.")
+    return [p for p in prompts for _ in range(num_images)], [n for n in negatives for _ in range(num_images)]
+
+
+def _bar(count: int, batch_size: int, steps: int, progress: bool):
+    """A bar over all steps of all batches: a widget in a notebook, a line on stderr in a terminal."""
+    from tqdm.auto import tqdm
+
+    return tqdm(total=-(-count // batch_size) * steps, disable=not progress, desc="denoising", leave=False)

@@ -1,0 +1,132 @@
+"""The denoising loop. There is one: everything that samples calls `denoise`."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import torch
+
+from .guidance import guided
+from .schedulers import noise_level, set_timesteps
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the loop. `latents = signal * (x0 + sigma * noise)` holds for the latents that the U-Net saw."""
+
+    index: int  # position in the schedule, counted from 0 whatever the start_step
+    timestep: float  # 999 (all noise) to 0
+    sigma: float  # ratio of noise to signal before the step
+    signal: float  # 1 for LMS and Euler; sqrt(alpha_cumprod) for DDIM, PNDM, DPM++, UniPC
+    latents: torch.Tensor  # (n, 4, h, w): in `on_noise` before the step, otherwise those the step reached
+    noise_pred: torch.Tensor  # (n, 4, h, w), after guidance
+    pred_original_sample: torch.Tensor  # (n, 4, h, w): x0, the clean latents that this noise prediction implies
+
+    def predict_x0(self, latents, noise_pred):
+        """Clean latents from noisy ones at this step's noise level; differentiable, for losses in `on_noise`."""
+        return latents / self.signal - self.sigma * noise_pred
+
+
+def denoise(
+    unet,
+    scheduler,
+    latents: torch.Tensor,
+    prompt_embeds: torch.Tensor,
+    *,
+    negative_embeds: torch.Tensor | None = None,
+    guidance_scale: float | Callable[[int], float] = 7.5,
+    num_inference_steps: int = 50,
+    start_step: int = 0,
+    on_noise: Callable[[Step], torch.Tensor | None] | None = None,
+    on_step: Callable[[Step], torch.Tensor | None] | None = None,
+) -> Iterator[Step]:
+    """Denoise latents step by step, yielding a `Step` after each.
+
+    Works on its own copy of the scheduler, so nothing is left behind and runs cannot disturb each other.
+
+    Args:
+        latents: (n, 4, h, w), noise times `scheduler.init_noise_sigma`, or with a `start_step` what `add_noise` gives.
+        prompt_embeds: (n, 77, D) or (1, 77, D), from `embed_prompt`.
+        negative_embeds: the same for the negative or empty prompt; needed when guidance is on.
+        guidance_scale: a number, or a function of the step's index. As in diffusers, 1 (or less) is off, and the U-Net
+            then sees n latents, not 2n.
+        num_inference_steps: steps of the whole schedule.
+        start_step: how many of them to leave out at the beginning, 0 to num_inference_steps.
+        on_noise: sees the state before the scheduler's step; may return another noise prediction. Gradients are off:
+            turn them on inside with `torch.enable_grad()`.
+        on_step: sees the state after it; may return other latents.
+
+    Raises:
+        ValueError: embeddings that do not fit the latents, guidance without negative_embeds, a number of steps or a
+            start_step out of range.
+    """
+    scheduler = copy.deepcopy(scheduler)
+    set_timesteps(scheduler, num_inference_steps)
+    check_start_step(start_step, num_inference_steps)
+    begin = start_step * scheduler.order
+    if hasattr(scheduler, "set_begin_index"):
+        scheduler.set_begin_index(begin)
+    # PNDM has one timestep more than steps: leaving out all steps must leave out that one too.
+    indices = range(begin, len(scheduler.timesteps)) if start_step < num_inference_steps else range(0)
+
+    prompt_embeds = _rows(prompt_embeds, latents, "prompt_embeds")
+    scale_at = guidance_scale if callable(guidance_scale) else lambda index: guidance_scale
+    if negative_embeds is not None or any(scale_at(index) > 1 for index in indices):
+        negative_embeds = _rows(negative_embeds, latents, "negative_embeds")
+
+    def predict_noise(model_input, timestep, scale):
+        if scale <= 1:
+            return unet(model_input, timestep, prompt_embeds, return_dict=False)[0]
+        context = torch.cat([negative_embeds, prompt_embeds])
+        pair = unet(torch.cat([model_input] * 2), timestep, context, return_dict=False)[0]
+        return guided(*pair.chunk(2), scale)
+
+    return _steps(scheduler, indices, latents, predict_noise, scale_at, on_noise, on_step)
+
+
+@torch.no_grad()
+def _steps(scheduler, indices, latents, predict_noise, scale_at, on_noise, on_step) -> Iterator[Step]:
+    """The loop itself: scale, predict, (look or steer), step, (look or replace), yield."""
+    for index in indices:
+        timestep = scheduler.timesteps[index]
+        signal, sigma = noise_level(scheduler, index)
+        model_input = scheduler.scale_model_input(latents, timestep)
+        noise_pred = predict_noise(model_input, timestep.to(latents.device), scale_at(index))
+        state = Step(index, float(timestep), sigma, signal, latents, noise_pred, latents / signal - sigma * noise_pred)
+
+        replacement = on_noise(state) if on_noise else None
+        if replacement is not None:
+            noise_pred = replacement.detach()
+            state = replace(state, noise_pred=noise_pred, pred_original_sample=state.predict_x0(latents, noise_pred))
+
+        latents = scheduler.step(noise_pred, timestep, latents, return_dict=False)[0]
+        state = replace(state, latents=latents)
+
+        replacement = on_step(state) if on_step else None
+        if replacement is not None:
+            latents = replacement.detach()
+            state = replace(state, latents=latents)
+        yield state
+
+
+def check_start_step(start_step: int, num_inference_steps: int) -> None:
+    """A ValueError unless start_step is a whole number from 0 (all steps) to num_inference_steps (none)."""
+    if isinstance(start_step, bool) or not isinstance(start_step, int) or not 0 <= start_step <= num_inference_steps:
+        raise ValueError(
+            f"start_step={start_step!r} must be a whole number from 0 (start from pure noise) to "
+            f"num_inference_steps={num_inference_steps} (leave the picture as it is)."
+        )
+
+
+def _rows(embeds, latents, argument: str):
+    """Embeddings with one row for each latent, or a ValueError that says why that cannot be."""
+    if embeds is None:
+        raise ValueError(
+            f"{argument}=None, but guidance_scale is above 1 and needs a prompt to lead away from: pass "
+            "embed_prompt('', tokenizer, text_encoder), or guidance_scale=1."
+        )
+    if len(embeds) not in (1, len(latents)):
+        raise ValueError(f"{argument} has {len(embeds)} rows for {len(latents)} latents; give one row, or one for each.")
+    return embeds.expand(len(latents), -1, -1).to(latents.device)

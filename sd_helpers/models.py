@@ -1,0 +1,85 @@
+"""Which models there are: the one place that holds checkpoint ids and the sizes published for Stable Diffusion v1."""
+
+from pathlib import Path
+
+EMBEDDED = "emoji-sd"
+EMBEDDED_FOLDER = Path(__file__).parent / "emoji_sd"
+HUB_IDS = ("stable-diffusion-v1-5/stable-diffusion-v1-5", "CompVis/stable-diffusion-v1-4")
+ENVIRONMENT = "SD_MODEL"
+
+# The parts of a model folder in diffusers' layout that the notebooks take apart.
+PARTS = ("vae", "tokenizer", "text_encoder", "unet", "scheduler")
+
+# Stable Diffusion v1's own sizes, as its checkpoint publishes them (CompVis/stable-diffusion-v1-4, config.json of each part).
+SD_V1_UNET = dict(
+    sample_size=64,
+    block_out_channels=(320, 640, 1280, 1280),
+    layers_per_block=2,
+    cross_attention_dim=768,
+    attention_head_dim=8,
+)
+SD_V1_VAE = dict(
+    sample_size=512,
+    block_out_channels=(128, 256, 512, 512),
+    layers_per_block=2,
+    latent_channels=4,
+    down_block_types=("DownEncoderBlock2D",) * 4,
+    up_block_types=("UpDecoderBlock2D",) * 4,
+)
+SD_V1_TEXT = dict(
+    vocab_size=49408,
+    hidden_size=768,
+    intermediate_size=3072,
+    num_hidden_layers=12,
+    num_attention_heads=12,
+    max_position_embeddings=77,
+)
+
+
+def sd_v1_on_meta():
+    """SD v1's VAE, text encoder and U-Net with shapes but no weights (torch's meta device): nothing is downloaded.
+
+    Returns:
+        dict of part name -> module, to count parameters of and read shapes from.
+    """
+    import torch
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    with torch.device("meta"):
+        return {
+            "vae": AutoencoderKL(**SD_V1_VAE),
+            "text_encoder": CLIPTextModel(CLIPTextConfig(**SD_V1_TEXT)),
+            "unet": UNet2DConditionModel(**SD_V1_UNET),
+        }
+
+
+def find(model: str) -> str:
+    """Turn a model's name into what `from_pretrained` takes: a folder, or a hub id.
+
+    Raises:
+        ValueError: the name is none of the known models, no folder, and does not look like a hub id; or a folder
+            lacks a part.
+    """
+    if model == EMBEDDED:
+        return _checked(EMBEDDED_FOLDER)
+    if Path(model).is_dir():
+        return _checked(Path(model))
+    owner, slash, repository = model.partition("/")
+    if slash and owner and repository and "/" not in repository and owner not in (".", "..", "~"):
+        return model
+    raise ValueError(
+        f"model={model!r} is neither a model this package knows nor a folder on this machine. Known are {EMBEDDED!r}, "
+        f"which needs no network, and on the hub {' and '.join(map(repr, HUB_IDS))}; or give the path of a folder in "
+        "diffusers' layout."
+    )
+
+
+def _checked(folder: Path) -> str:
+    missing = [part for part in PARTS if not (folder / part).is_dir()]
+    if missing:
+        raise ValueError(
+            f"model folder {str(folder)!r} lacks {', '.join(missing)}. A folder in diffusers' layout has "
+            f"{', '.join(PARTS)}, as `pipeline.save_pretrained(folder)` writes them."
+        )
+    return str(folder)

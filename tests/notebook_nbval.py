@@ -1,0 +1,180 @@
+"""nbval with another comparison: collects notebooks whose cells are compared by notebook_outputs.
+
+nbval runs the cells; what differs from it:
+- outputs are compared by notebook_outputs, and pictures that differ are saved below test-report/;
+- outputs come about as in JupyterLab: cleared, updated, sent into an Output widget, silenced by a last ";";
+- a notebook whose cells did not all run, from 1 to n, fails.
+"""
+
+import copy
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from IPython.core.displayhook import DisplayHook
+from nbval.plugin import IPyNbCell, IPyNbFile
+from notebook_outputs import Difference, compare
+from PIL import Image
+
+REPORT = "test-report"  # below pytest's root folder
+RUN_IT = "run the notebook from top to bottom: make notebooks"
+NEEDED = {IPyNbFile: ("collect", "get_kernel_message"), IPyNbCell: ("compare_outputs", "runtest", "repr_failure", "sanitize")}
+for owner, names in NEEDED.items():
+    if missing := [name for name in names if not hasattr(owner, name)]:
+        raise pytest.UsageError(f"tests/notebook_nbval.py is written for nbval 0.11; {owner.__name__} lacks {', '.join(missing)}")
+
+
+class OutputsDiffer(Exception):
+    """What is wrong with a notebook, in words meant for whoever reads the report."""
+
+
+class Replay:
+    """What a notebook stores after a cell's kernel messages: one method a message type, as in Jupyter's protocol."""
+
+    def __init__(self, source: str):
+        self.outputs = []
+        self.ids = []  # of each output its display id, or None
+        self.clear_first = False
+        self.capturing = set()  # the Output widgets that swallow what is displayed
+        # nbval's run leaves no history, by which IPython would know that a last ";" silences the result.
+        self.silenced = DisplayHook.semicolon_at_end_of_expression(source)
+
+    def take(self, messages: list[dict]) -> list[dict]:
+        """The outputs in nbformat's form."""
+        for message in messages:
+            kind, content = message["msg_type"], message["content"]
+            if kind == "comm_msg" or not self.capturing:
+                getattr(self, f"_on_{kind}", lambda content: None)(content)
+        return self.outputs
+
+    def append(self, content: dict, **output) -> None:
+        """Add an output, after a clear_output(wait=True) in place of those before."""
+        if self.clear_first:
+            self.clear()
+        self.outputs.append(output)
+        self.ids.append(content.get("transient", {}).get("display_id"))
+
+    def clear(self) -> None:
+        """Forget the outputs so far."""
+        self.outputs, self.ids, self.clear_first = [], [], False
+
+    def _on_stream(self, content: dict) -> None:
+        self.append(content, output_type="stream", name=content["name"], text=content["text"])
+
+    def _on_error(self, content: dict) -> None:
+        self.append(content, output_type="error", ename=content["ename"], evalue=content["evalue"])
+
+    def _on_display_data(self, content: dict) -> None:
+        self._on_update_display_data(content)  # a display id that is used again changes its earlier places too
+        self.append(content, output_type="display_data", data=content["data"])
+
+    def _on_execute_result(self, content: dict) -> None:
+        if not self.silenced:
+            self.append(content, output_type="execute_result", data=content["data"])
+
+    def _on_update_display_data(self, content: dict) -> None:
+        wanted = content.get("transient", {}).get("display_id")
+        for output, display_id in zip(self.outputs, self.ids):
+            if wanted and display_id == wanted:
+                output["data"] = content["data"]
+
+    def _on_clear_output(self, content: dict) -> None:
+        if content.get("wait"):
+            self.clear_first = True
+        else:
+            self.clear()
+
+    def _on_comm_msg(self, content: dict) -> None:
+        state = content.get("data", {}).get("state", {})
+        if "msg_id" in state:  # an Output widget begins or ends to capture
+            (self.capturing.add if state["msg_id"] else self.capturing.discard)(content["comm_id"])
+
+
+class Reported:
+    """Shows OutputsDiffer as its bare text, everything else as before."""
+
+    def repr_failure(self, excinfo) -> str:
+        """What pytest prints about a failure."""
+        if isinstance(excinfo.value, OutputsDiffer):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo)
+
+
+class ComparedNotebook(IPyNbFile):
+    """A notebook: its cells as nbval collects them, and the order in which they ran."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.messages = []  # of the cell that runs
+
+    def collect(self) -> Iterator[pytest.Item]:
+        """The execution order, then every code cell."""
+        cells = list(super().collect())
+        if self.compare_outputs:  # False under --nbval-lax
+            yield ExecutionOrder.from_parent(self, name="Execution order")
+        for cell in cells:
+            yield ComparedCell.from_parent(self, name=cell.name, cell_num=cell.cell_num, cell=cell.cell, options=cell.options)
+
+    def get_kernel_message(self, *args, **kwargs) -> dict:
+        """nbval's, written down: nbval drops messages that change earlier outputs."""
+        message = super().get_kernel_message(*args, **kwargs)
+        self.messages.append(message)
+        return message
+
+
+class ExecutionOrder(Reported, pytest.Item):
+    """Passes if the stored notebook ran once, from its first code cell to its last."""
+
+    def runtest(self) -> None:
+        """Raises OutputsDiffer with the order found."""
+        cells = [cell for cell in self.parent.nb.cells if cell.cell_type == "code" and cell.source.strip()]
+        counts = [cell.execution_count for cell in cells]
+        if counts != list(range(1, len(counts) + 1)):
+            shown = ", ".join("not run" if count is None else str(count) for count in counts)
+            raise OutputsDiffer(f"{self.parent.nodeid}: the cells did not run from 1 to {len(counts)} ({shown}); {RUN_IT}")
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        """Where pytest says that this happened."""
+        return self.path, 0, self.nodeid
+
+
+class ComparedCell(Reported, IPyNbCell):
+    """A code cell whose outputs are compared by notebook_outputs."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.stored = copy.deepcopy(self.cell.outputs)  # nbval joins the streams of the original
+
+    def runtest(self) -> None:
+        """Run and compare as nbval does; a cell that was never run has nothing to compare with, so it fails."""
+        self.parent.messages.clear()
+        super().runtest()
+        if self.parent.compare_outputs and self.cell.execution_count is None and self.cell.source.strip():
+            raise OutputsDiffer(f"{self.where()}: the stored notebook holds no run of this cell; {RUN_IT}")
+
+    def where(self) -> str:
+        """The cell in nbval's counting (code cells from 0) and as the notebook shows it."""
+        return f"{self.parent.nodeid}, Cell {self.cell_num} (In [{self.cell.execution_count or ' '}])"
+
+    def compare_outputs(self, test, ref, skip_compare=None) -> bool:
+        """Called by nbval after the run. Raises OutputsDiffer instead of returning False, for a shorter message."""
+        messages = self.parent.messages
+        if not messages:
+            raise RuntimeError("nbval no longer reads the kernel's messages through IPyNbFile.get_kernel_message")
+        run = messages[-1]["parent_header"]["msg_id"]  # the last message is the kernel's "idle" after this cell
+        fresh = Replay(self.cell.source).take([m for m in messages if m["parent_header"].get("msg_id") == run])
+        differences = compare(self.stored, fresh, clean=self.sanitize)
+        if differences:
+            shown = [self.describe(number, found) for number, found in enumerate(differences, start=1)]
+            raise OutputsDiffer("\n".join([f"{self.where()}: the outputs differ from those stored", *shown]))
+        return True
+
+    def describe(self, number: int, found: Difference) -> str:
+        """A difference in words; pictures are saved, and the words say where."""
+        lines = [f"{found.where}: {found.why}"]
+        for name, picture in zip(("stored", "fresh"), found.pictures or ()):
+            path = Path(REPORT) / f"{self.path.stem}-cell{self.cell_num}-{number}-{name}.png"
+            (self.config.rootpath / REPORT).mkdir(exist_ok=True)
+            Image.fromarray(picture).save(self.config.rootpath / path)
+            lines.append(f"  {name + ':':7} {path}")
+        return "\n".join(lines).replace("\n", "\n  ")

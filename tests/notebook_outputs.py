@@ -1,0 +1,135 @@
+"""Compare the outputs that a notebook stores with those of a fresh run: text, numbers, pictures, films, widgets.
+
+Nothing escapes by its type: the outputs must agree in number, order and mime types, and a type that is not known here
+must be equal. The exception is what a widget shows: a notebook stores only its description, so that is compared, and
+its pictures belong into a cell of their own as well.
+"""
+
+import base64
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+from notebook_pictures import picture_difference
+from notebook_text import text_difference
+from PIL import UnidentifiedImageError
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
+TEXTS = {"stdout", "stderr", "error", "image/svg+xml", "application/javascript"}  # and text/...
+DATA_URI = re.compile(r"data:image/[\w.+-]+;base64,([A-Za-z0-9+/]+(?:\\?\r?\n[A-Za-z0-9+/]+)*={0,2})")
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
+OVERWRITTEN = re.compile(r"^.*\r(?=[^\n])", re.MULTILINE)  # a progress bar's earlier states
+RANDOM_ID = re.compile("[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+NOTHING = re.compile("(?!)")
+BYTES = re.compile(r"""b'(?:[^'\\]|\\.)*'|b"(?:[^"\\]|\\.)*\"""")
+
+Clean = Callable[[str], str]
+
+
+@dataclass
+class Difference:
+    """Where two outputs differ and why; `pictures` are (stored, fresh) where they are pictures, (H, W, 3) each."""
+
+    where: str
+    why: str
+    pictures: tuple[np.ndarray, np.ndarray] | None = None
+
+
+def compare(stored: list[dict], fresh: list[dict], clean: Clean = str) -> list[Difference]:
+    """All differences between two lists of outputs in nbformat's form; `clean` is applied to every text first."""
+    old, new = ([parts(output) for output in join_streams(outputs)] for outputs in (stored, fresh))
+    if len(old) != len(new):
+        return [Difference("number of outputs", f"{len(old)} stored ({kinds(old)}), {len(new)} now ({kinds(new)})")]
+    found = []
+    for number, (a, b) in enumerate(zip(old, new), start=1):
+        found += [Difference(f"output {number}, {d.where}", d.why, d.pictures) for d in compare_parts(a, b, clean)]
+    return found
+
+
+def kinds(outputs: list[dict]) -> str:
+    """The outputs' types in words."""
+    return ", ".join(" + ".join(sorted(output)) for output in outputs) or "none"
+
+
+def join_streams(outputs: list[dict]) -> Iterator[dict]:
+    """Between two other outputs, all that was printed as one text per stream: the kernel splits it anywhere."""
+    for is_stream, group in groupby(outputs, key=lambda output: output["output_type"] == "stream"):
+        if not is_stream:
+            yield from group
+            continue
+        texts = {"stdout": "", "stderr": ""}
+        for output in group:
+            texts[output["name"]] += output["text"]
+        for name, text in texts.items():
+            if text:
+                yield {"output_type": "stream", "name": name, "text": OVERWRITTEN.sub("", text)}
+
+
+def parts(output: dict) -> dict:
+    """One output as {mime type: content}; streams and errors under their names. Of an error the traceback is left out."""
+    if output["output_type"] == "stream":
+        return {output["name"]: output["text"]}
+    if output["output_type"] == "error":
+        return {"error": ANSI.sub("", f"{output['ename']}: {output['evalue']}")}
+    return dict(output["data"])
+
+
+def compare_parts(stored: dict, fresh: dict, clean: Clean) -> Iterator[Difference]:
+    """The differences between two outputs, type by type."""
+    if stored.keys() != fresh.keys():
+        yield Difference("its types", f"{kinds([stored])} was stored, {kinds([fresh])} now")
+        return
+    for mime in sorted(stored):
+        a, b = stored[mime], fresh[mime]
+        if WIDGET in stored:
+            a, b = without_ids(mime, a), without_ids(mime, b)
+        for found in compare_content(mime, a, b, clean):
+            yield Difference(f"{mime}{found.where}", found.why, found.pictures)
+
+
+def without_ids(mime: str, content: dict | str) -> dict | str:
+    """A widget without its random id, and without the bytes that its description quotes of a picture."""
+    if mime == WIDGET:
+        return {key: value for key, value in content.items() if key != "model_id"}
+    return BYTES.sub("b'...'", content) if mime == "text/plain" else content
+
+
+def compare_content(mime: str, stored, fresh, clean: Clean) -> Iterator[Difference]:
+    """Compare two contents of the same type as what they are: text, picture, or something that must be equal."""
+    if mime == "application/json":
+        stored, fresh = (json.dumps(content, indent=1, sort_keys=True) for content in (stored, fresh))
+    if mime in TEXTS or mime.startswith("text/") or mime == "application/json":
+        yield from compare_text(mime, clean(stored), clean(fresh))
+    elif mime.startswith("image/"):
+        yield from compare_pictures("", stored, fresh)
+    elif stored != fresh:
+        yield Difference("", f"must be equal: {str(stored)[:60]} was stored, {str(fresh)[:60]} now")
+
+
+def compare_text(mime: str, stored: str, fresh: str) -> Iterator[Difference]:
+    """Compare two texts, and the pictures and films embedded in them."""
+    # matplotlib's films and many other pieces of HTML name their elements by a random id.
+    ids = RANDOM_ID if mime == "text/html" else NOTHING
+    old, new = (ids.sub("(id)", DATA_URI.sub("(picture)", text)) for text in (stored, fresh))
+    if why := text_difference(old, new):
+        yield Difference("", why)
+        return
+    embedded = zip(DATA_URI.findall(stored), DATA_URI.findall(fresh))
+    for number, pair in enumerate(embedded, start=1):
+        yield from compare_pictures(f", picture {number}", *pair)
+
+
+def compare_pictures(where: str, stored: str, fresh: str) -> Iterator[Difference]:
+    """Compare two pictures or films in base64. What Pillow cannot read (a drawing in SVG) must be equal."""
+    old, new = base64.b64decode(stored), base64.b64decode(fresh)
+    try:
+        found = picture_difference(old, new)
+    except UnidentifiedImageError:
+        if old != new:
+            yield Difference(where, "not a picture that Pillow reads, and not equal")
+        return
+    if found:
+        yield Difference(where, found.why, (found.stored, found.fresh))

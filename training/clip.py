@@ -1,0 +1,125 @@
+"""Stage 2, CLIP in miniature: captions and pictures drawn together by contrast. Its text half is then frozen."""
+
+import gzip
+import random
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
+
+from .captions import Captioner
+from .data import BACKGROUND_NAMES, COLOURS, HeldOut, Icons, concept_set
+from .fit import fit
+from .presets import Preset
+
+VOCABULARY = "open-clip-torch==3.3.0"  # ships the merges of OpenAI's CLIP
+MERGES = 48_894
+WIDTH = 128
+PICTURE_SIZE = 32
+
+
+def build_tokenizer(work: Path) -> CLIPTokenizer:
+    """CLIP's own vocabulary of 49,408: bytes, bytes that end a word, merges, start and end."""
+    wheels = work / "wheels"
+    if not list(wheels.glob("*.whl")):
+        subprocess.run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(wheels), VOCABULARY], check=True)
+    with zipfile.ZipFile(next(wheels.glob("*.whl"))) as wheel:
+        lines = gzip.decompress(wheel.read("open_clip/bpe_simple_vocab_16e6.txt.gz")).decode().split("\n")
+    merges = [tuple(line.split()) for line in lines[1 : MERGES + 1]]
+    letters = list(_byte_letters())
+    words = letters + [x + "</w>" for x in letters] + ["".join(m) for m in merges] + ["<|startoftext|>", "<|endoftext|>"]
+    vocab = {word: i for i, word in enumerate(words)}
+    return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=77)
+
+
+def _byte_letters():
+    """The printable letter that byte-level BPE gives each of the 256 bytes, in CLIP's order."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    yield from map(chr, printable)
+    yield from (chr(256 + i) for i in range(256 - len(printable)))
+
+
+def build() -> CLIPModel:
+    text = dict(vocab_size=49408, hidden_size=WIDTH, intermediate_size=4 * WIDTH, num_hidden_layers=3, num_attention_heads=4,
+                max_position_embeddings=77, projection_dim=WIDTH, bos_token_id=49406, eos_token_id=49407, pad_token_id=49407)  # fmt: skip
+    vision = dict(hidden_size=WIDTH, intermediate_size=4 * WIDTH, num_hidden_layers=4, num_attention_heads=4,
+                  image_size=PICTURE_SIZE, patch_size=4, projection_dim=WIDTH)  # fmt: skip
+    return CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=WIDTH))
+
+
+class Contrast(nn.Module):
+    """InfoNCE over a batch: each caption must find its picture, each picture its caption."""
+
+    def __init__(self, clip: CLIPModel):
+        super().__init__()
+        self.clip = clip
+
+    def forward(self, input_ids, positions, pictures):
+        states = self.clip.text_model(input_ids=input_ids).last_hidden_state  # (B, 77, 128)
+        text = self.clip.text_projection(states[torch.arange(len(states)), positions])
+        image = self.clip.visual_projection(self.clip.vision_model(pixel_values=pictures).pooler_output)
+        text, image = F.normalize(text.float(), dim=-1), F.normalize(image.float(), dim=-1)
+        logits = self.clip.logit_scale.clamp(max=4.6).exp() * text @ image.T
+        target = torch.arange(len(logits), device=logits.device)
+        return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+
+
+class Pairs:
+    """Draws captioned pictures: icon, background (named or not), caption."""
+
+    def __init__(self, icons: Icons, held_out: HeldOut):
+        self.icons, self.held_out = icons, held_out
+        self.pool = icons.indices(held_out).tolist()
+        self.captioner = Captioner(icons.names)
+
+    def draw(self, count: int, rng: random.Random, empty: float = 0.0):
+        """Lists of icon indices, background indices and captions. Where no background is named, it is mostly white."""
+        index, background, captions = [], [], []
+        while len(index) < count:
+            i, named = rng.choice(self.pool), rng.random() < 0.65
+            colour = rng.choice(BACKGROUND_NAMES) if named or rng.random() < 0.3 else "white"
+            if not self.held_out.allows(self.icons.names[i], colour):
+                continue
+            caption = self.captioner.caption(self.icons.names[i], colour if named else None, rng)
+            index.append(i)
+            background.append(BACKGROUND_NAMES.index(colour))
+            captions.append("" if rng.random() < empty else caption)
+        return index, background, captions
+
+
+def read_positions(input_ids, generator):
+    """Where the text vector is read: half the time at the end token, half at a random place in the padding after it.
+
+    The denoiser will attend to the padding too, so it must learn to carry the meaning as well.
+    """
+    end = (input_ids == 49407).int().argmax(dim=-1)  # (B,)
+    later = end + (torch.rand(len(end), generator=generator) * (input_ids.shape[1] - end)).long()
+    return torch.where(torch.rand(len(end), generator=generator) < 0.5, end, later)
+
+
+def train(preset: Preset, work: Path, device: str) -> None:
+    tokenizer = build_tokenizer(work)
+    tokenizer.save_pretrained(work / "tokenizer")
+    icons = Icons(work, preset.size, concept_set(preset.concepts), device=device)
+    pairs = Pairs(icons, HeldOut())
+
+    def loss_of(module, count, generator):
+        seed = int(torch.randint(2**62, (1,), generator=generator))
+        index, background, captions = pairs.draw(count, random.Random(seed))
+        # Causal: states at the first 32 positions do not depend on what follows, so three steps in four stop there.
+        length = 32 if seed % 4 else 77
+        ids = tokenizer(captions, padding="max_length", max_length=length, truncation=True, return_tensors="pt").input_ids
+        reach = icons.size // 16
+        shift = torch.randint(-reach, reach + 1, (count, 2), generator=generator)
+        pictures = icons.compose(torch.tensor(index, device=device), COLOURS[background].to(device), shift.to(device))
+        pictures = F.interpolate(pictures, (PICTURE_SIZE, PICTURE_SIZE), mode="area")
+        return module(ids.to(device), read_positions(ids, generator).to(device), pictures)
+
+    torch.manual_seed(0)
+    trained = fit(Contrast(build()), loss_of, preset.clip, work / "clip-run", precision=preset.precision, decay=0.1)
+    trained.clip.save_pretrained(work / "clip")

@@ -1,0 +1,94 @@
+"""Stage 3, the denoiser: a U-Net that predicts the noise in latents, told what they show by the frozen text encoder."""
+
+import random
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL, LMSDiscreteScheduler, UNet2DConditionModel
+from diffusers.training_utils import EMAModel
+from torch import nn
+from transformers import CLIPModel, CLIPTokenizer
+
+from .clip import WIDTH, Pairs
+from .data import COLOURS, HeldOut, Icons, concept_set
+from .fit import fit
+from .presets import Preset
+
+SCHEDULE = dict(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", num_train_timesteps=1000)
+EMPTY_CAPTIONS = 0.1  # what classifier-free guidance needs
+
+
+def build(preset: Preset) -> UNet2DConditionModel:
+    return UNet2DConditionModel(
+        sample_size=preset.size // preset.factor, block_out_channels=(64, 128, 192), layers_per_block=1,
+        cross_attention_dim=WIDTH, attention_head_dim=4,
+        down_block_types=["CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"],
+        up_block_types=["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"],
+    )  # fmt: skip
+
+
+class NoisePrediction(nn.Module):
+    """The loss of a diffusion model: mix in noise, predict it, square the difference."""
+
+    def __init__(self, unet):
+        super().__init__()
+        self.unet = unet
+        self.register_buffer("alphas_cumprod", LMSDiscreteScheduler(**SCHEDULE).alphas_cumprod, persistent=False)
+
+    def forward(self, latents, noise, timesteps, prompt_embeds):
+        alpha = self.alphas_cumprod[timesteps][:, None, None, None]
+        noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
+        predicted = self.unet(noisy, timesteps, prompt_embeds).sample
+        return F.mse_loss(predicted.float(), noise)
+
+
+@torch.no_grad()
+def cache_latents(vae, icons: Icons, variants: int):
+    """Latents of every icon on every background: (icons, backgrounds, variants, 4, h, w); variant 0 stands unshifted."""
+    generator = torch.Generator().manual_seed(0)
+    reach, rows = max(1, icons.size // 32), []
+    for i in range(len(icons)):
+        shift = torch.randint(-reach, reach + 1, (len(COLOURS), variants, 2), generator=generator)
+        shift[:, 0] = 0
+        colours = COLOURS.repeat_interleave(variants, dim=0)
+        index = torch.full((len(colours),), i)
+        pictures = icons.compose(*(x.to(icons.device) for x in (index, colours, shift.flatten(0, 1))))
+        latents = vae.encode(pictures).latent_dist.mean * vae.config.scaling_factor
+        rows.append(latents.unflatten(0, (len(COLOURS), variants)))
+    return torch.stack(rows)
+
+
+def draw_timesteps(count: int, generator):
+    """Half of them uniform, half logistic-normal: the middle of the schedule is where a picture takes shape."""
+    uniform = torch.rand(count, generator=generator)
+    middle = torch.sigmoid(torch.randn(count, generator=generator) + 0.5)
+    chosen = torch.where(torch.rand(count, generator=generator) < 0.5, uniform, middle)
+    return (chosen * 1000).long().clamp(0, 999)
+
+
+def train(preset: Preset, work: Path, device: str) -> None:
+    icons = Icons(work, preset.size, concept_set(preset.concepts), device=device)
+    pairs = Pairs(icons, HeldOut())
+    tokenizer = CLIPTokenizer.from_pretrained(work / "tokenizer")
+    text_encoder = CLIPModel.from_pretrained(work / "clip").text_model.to(device).requires_grad_(False).eval()
+    latents = cache_latents(AutoencoderKL.from_pretrained(work / "vae").to(device).eval(), icons, preset.variants)
+    print(f"denoiser: {len(icons)} icons, {latents[:, :, 0].numel() * preset.variants * 4 / 1e6:.0f} MB of latents cached", flush=True)
+
+    def loss_of(module, count, generator):
+        rng = random.Random(int(torch.randint(2**62, (1,), generator=generator)))
+        index, background, captions = pairs.draw(count, rng, empty=EMPTY_CAPTIONS)
+        variant = torch.randint(preset.variants, (count,), generator=generator)
+        target = latents[index, background, variant.to(device)]
+        ids = tokenizer(captions, padding="max_length", max_length=77, truncation=True, return_tensors="pt").input_ids
+        with torch.no_grad():
+            embeds = text_encoder(input_ids=ids.to(device)).last_hidden_state
+        noise = torch.randn(target.shape, generator=generator).to(device)
+        return module(target, noise, draw_timesteps(count, generator).to(device), embeds)
+
+    torch.manual_seed(0)
+    module = NoisePrediction(build(preset))
+    ema = EMAModel(module.parameters(), decay=0.9995, use_ema_warmup=True, power=0.75)
+    trained = fit(module, loss_of, preset.denoiser, work / "denoiser", precision=preset.precision, ema=ema)
+    ema.copy_to(trained.parameters())
+    trained.unet.save_pretrained(work / "unet")

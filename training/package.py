@@ -1,0 +1,120 @@
+"""Stage 4: the trained parts as a folder in diffusers' layout, in half precision, and the gallery of thumbnails."""
+
+import io
+import json
+import shutil
+import zipfile
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, LMSDiscreteScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from PIL import Image
+from safetensors.torch import save_file
+from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer, CLIPVisionModelWithProjection
+
+from sd_helpers import gallery
+from sd_helpers.models import EMBEDDED_FOLDER
+
+from .clip import Pairs
+from .data import HeldOut, Icons, concept_set
+from .denoiser import SCHEDULE
+from .presets import Preset
+from .render import COLUMNS, ICON_SIZE
+
+CAPTIONS_READ = 200_000  # enough to meet every word a caption can hold
+
+
+def train(preset: Preset, work: Path, device: str) -> None:
+    pack_gallery(work)
+    clip, tokenizer = CLIPModel.from_pretrained(work / "clip"), CLIPTokenizer.from_pretrained(work / "tokenizer")
+    icons = Icons(work, preset.size, concept_set(preset.concepts))
+    zero_unseen_tokens(clip, tokenizer, icons)
+    scheduler = LMSDiscreteScheduler(**SCHEDULE)
+    pipeline = StableDiffusionPipeline(
+        vae=AutoencoderKL.from_pretrained(work / "vae"),
+        text_encoder=text_half(clip),
+        tokenizer=tokenizer,
+        unet=UNet2DConditionModel.from_pretrained(work / "unet"),
+        scheduler=scheduler,
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    ).to(torch.float16)
+    for part in ("vae", "tokenizer", "text_encoder", "unet", "scheduler", "clip"):
+        shutil.rmtree(EMBEDDED_FOLDER / part, ignore_errors=True)
+    pipeline.save_pretrained(EMBEDDED_FOLDER, max_shard_size="9MB")
+    finish_text_encoder(EMBEDDED_FOLDER / "text_encoder", pipeline.text_encoder)
+    shrink_json(EMBEDDED_FOLDER / "tokenizer" / "tokenizer.json")
+    pack_picture_tower(clip)
+    known = sorted({n["concept"] for n in icons.names})
+    (EMBEDDED_FOLDER / "concepts.json").write_text(json.dumps(known, indent=0) + "\n")
+    files = [f for f in EMBEDDED_FOLDER.rglob("*") if f.is_file()]
+    print(f"package: {EMBEDDED_FOLDER.name}, {sum(f.stat().st_size for f in files) / 1e6:.1f} MB in {len(files)} files")
+
+
+def zero_unseen_tokens(clip: CLIPModel, tokenizer, icons: Icons) -> None:
+    """Set the embeddings of tokens that no caption holds to zero, as the package's `unknown_words` expects."""
+    import random
+
+    pairs, rng = Pairs(icons, HeldOut()), random.Random(1)
+    seen = {tokenizer.bos_token_id, tokenizer.eos_token_id}
+    captions = {pairs.captioner.caption(icons.names[i], "white", rng) for i in pairs.pool for _ in range(200)}
+    captions |= set(pairs.draw(CAPTIONS_READ // 10, rng)[2])
+    for caption in captions:
+        seen.update(tokenizer(caption).input_ids)
+    weight = clip.text_model.get_input_embeddings().weight
+    unseen = torch.ones(len(weight), dtype=torch.bool)
+    unseen[list(seen)] = False
+    weight.data[unseen] = 0
+    print(f"package: {len(seen)} of {len(weight)} tokens were seen in training")
+
+
+def text_half(clip: CLIPModel) -> CLIPTextModel:
+    """CLIP's text encoder as the model Stable Diffusion uses."""
+    encoder = CLIPTextModel(clip.config.text_config)
+    encoder.load_state_dict(clip.text_model.state_dict())
+    return encoder
+
+
+def finish_text_encoder(folder: Path, encoder: CLIPTextModel) -> None:
+    """Save the keys as transformers 4 names them, which 5 reads too, and have plain diffusers load it in float32.
+
+    Otherwise the text encoder would load in half precision beside a U-Net in single, and the pipeline would crash.
+    """
+    for file in folder.glob("*.safetensors*"):
+        file.unlink()
+    state = {f"text_model.{key}": value.half().contiguous() for key, value in encoder.state_dict().items()}
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+    config = json.loads((folder / "config.json").read_text())
+    config.pop("torch_dtype", None)
+    (folder / "config.json").write_text(json.dumps(config | {"dtype": "float32"}, indent=2) + "\n")
+
+
+def pack_picture_tower(clip: CLIPModel) -> None:
+    """CLIP's picture half and the projection of its text half, which Stable Diffusion itself does not use."""
+    vision = CLIPVisionModelWithProjection(clip.config.vision_config)
+    vision.vision_model.load_state_dict(clip.vision_model.state_dict())
+    vision.visual_projection.load_state_dict(clip.visual_projection.state_dict())
+    vision.half().save_pretrained(EMBEDDED_FOLDER / "clip")
+    save_file({"weight": clip.text_projection.weight.data.half()}, EMBEDDED_FOLDER / "clip" / "text_projection.safetensors")
+
+
+def shrink_json(path: Path) -> None:
+    """Rewrite a JSON file without the white space that makes up half of it."""
+    path.write_text(json.dumps(json.loads(path.read_text()), ensure_ascii=False, separators=(",", ":")))
+
+
+def pack_gallery(work: Path) -> None:
+    """All icons as thumbnails in one WebP sheet, with their records, in one zip file."""
+    records = json.loads((work / "icons.json").read_text())
+    Image.MAX_IMAGE_PIXELS = None
+    sheet = Image.open(work / "icons.webp").convert("RGBA")
+    rows, side = sheet.height // ICON_SIZE, gallery.THUMBNAIL
+    assert COLUMNS == gallery.COLUMNS
+    small = sheet.convert("RGBa").resize((COLUMNS * side, rows * side), Image.Resampling.BOX).convert("RGBA")
+    buffer = io.BytesIO()
+    small.save(buffer, "WEBP", quality=80, method=4)
+    with zipfile.ZipFile(gallery.PACK, "w", zipfile.ZIP_DEFLATED) as pack:
+        for name, data in (("icons.webp", buffer.getvalue()), ("icons.json", json.dumps(records, ensure_ascii=False))):
+            pack.writestr(zipfile.ZipInfo(name), data)  # a fixed date: the same icons give the same file
+    print(f"package: gallery of {len(records)} icons, {gallery.PACK.stat().st_size / 1e6:.1f} MB")
