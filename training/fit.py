@@ -28,7 +28,7 @@ def fit(module, loss_of, stage: Stage, folder: Path, *, precision="no", ema=None
     """
     accelerator = Accelerator(mixed_precision=precision)
     set_seed(seed)
-    optimizer = torch.optim.AdamW(module.parameters(), lr=stage.lr, weight_decay=decay, betas=(0.9, 0.99))
+    optimizer = torch.optim.AdamW(module.parameters(), lr=stage.lr, weight_decay=decay, betas=(0.9, 0.99), fused=True)
     module, optimizer = accelerator.prepare(module, optimizer)
     if ema is not None:
         ema.to(accelerator.device)

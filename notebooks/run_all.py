@@ -1,0 +1,35 @@
+"""Run every notebook from top to bottom and save it with the outputs it produced. `make notebooks` calls this."""
+
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+HERE = Path(__file__).parent
+
+
+def run(path: Path) -> None:
+    """Execute one notebook in a fresh kernel; a cell that fails raises and leaves the file as it was."""
+    notebook = nbformat.read(path, as_version=4)
+    client = NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}})
+    client.execute()
+    notebook.metadata.pop("widgets", None)  # the state of widgets is large and of no use without their kernel
+    notebook.metadata["language_info"] = {"name": "python"}
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)  # times of day would change with every run
+    nbformat.write(notebook, path)
+
+
+def main() -> None:
+    chosen = [Path(p) for p in sys.argv[1:]] or sorted(HERE.glob("[0-9]*.ipynb"))
+    for path in chosen:
+        print(f"{path.name} ...", end=" ", flush=True)
+        began = time.perf_counter()
+        run(path)
+        print(f"{time.perf_counter() - began:.0f} s, {path.stat().st_size / 1000:.0f} KB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""The measures and the gallery, on icons whose answer is known."""
+
+import numpy as np
+import pytest
+from PIL import Image, ImageChops
+
+from sd_helpers import gallery
+from sd_helpers.metrics import background_of, clip_score, mean_difference, nearest_concepts, psnr
+from sd_helpers.views import contact_sheet, film
+
+
+def test_gallery_holds_four_styles_with_labels_and_tags():
+    icons = gallery.icons()
+    assert len(icons) > 5000 and len({i.concept for i in icons}) > 1300
+    assert {i.style for i in icons} == set(gallery.STYLES)
+    (fox,) = gallery.find("fox", style="noto")
+    assert fox.label == "fox" and "animal" in fox.tags and fox.group == 3
+    assert "dog-face" in {i.concept for i in gallery.find("puppy")}
+    assert gallery.find("") == [] and gallery.find("zygomorphic") == []
+
+
+def test_thumbnails_stand_on_their_background():
+    icon = gallery.find("fox", style="noto")[0]
+    assert icon.picture("blue").getpixel((0, 0)) == gallery.BACKGROUNDS["blue"]
+    assert icon.picture("blue", 64).size == (64, 64)
+    with pytest.raises(ValueError, match="mauve.*white"):
+        icon.picture("mauve")
+
+
+def test_backgrounds_are_named_even_when_noisy():
+    rng = np.random.default_rng(0)
+    for name, colour in gallery.BACKGROUNDS.items():
+        noisy = np.clip(rng.normal(colour, 12, (64, 64, 3)), 0, 255).astype(np.uint8)
+        assert background_of(Image.fromarray(noisy)) == name
+
+
+def test_an_icon_is_its_own_nearest_concept():
+    for words, background in (("fox", "white"), ("pizza", "blue"), ("rocket", "yellow")):
+        icon = gallery.find(words, style="flat")[0]
+        best = nearest_concepts(icon.picture(background, 64), background)
+        assert best[0].icon.concept == icon.concept and best[0].distance < 0.03
+        assert len({m.icon.concept for m in best}) == len(best) == 5
+
+
+@pytest.mark.parametrize("spoil", [ImageChops.invert, lambda p: p.transpose(Image.Transpose.TRANSPOSE), lambda p: p.rotate(180)])
+def test_a_spoilt_icon_is_not(spoil):
+    icon = gallery.find("rocket", style="noto")[0]
+    spoilt = nearest_concepts(spoil(icon.picture("yellow", 64)), "yellow", count=1)[0]
+    assert spoilt.distance > 0.1
+
+
+def test_psnr_by_hand():
+    black, grey = Image.new("RGB", (4, 4)), Image.new("RGB", (4, 4), (51, 51, 51))  # 0.2 apart: 10 log10(1 / 0.04)
+    assert psnr(black, grey) == pytest.approx(13.979, abs=1e-3)
+    assert psnr(black, black) == float("inf")
+    assert mean_difference(black, grey) == 51
+    with pytest.raises(ValueError, match="must agree"):
+        psnr(black, Image.new("RGB", (4, 5)))
+
+
+def test_clip_finds_the_icon_of_a_prompt():
+    labels = ["fox", "pizza", "rocket", "red heart", "penguin", "sunflower"]
+    pictures = [gallery.find(label, style="noto")[0].picture("white", 64) for label in labels]
+    for label, picture in zip(labels, pictures, strict=True):
+        scores = clip_score([picture] * len(labels), [f"a {other}" for other in labels])
+        assert labels[int(np.argmax(scores))] == label
+    with pytest.raises(ValueError, match="one prompt for each"):
+        clip_score(pictures, ["a fox"])
+
+
+def test_contact_sheet_and_film():
+    tiles = [Image.new("RGB", (8, 4), colour) for colour in ("red", "green", "blue")]
+    sheet = contact_sheet(tiles, columns=2, scale=2)
+    assert sheet.size == (2 * 16 + 2, 2 * 8 + 2)
+    assert sheet.getpixel((1, 1)) == (255, 0, 0) and sheet.getpixel((1, 12)) == (0, 0, 255)
+    with pytest.raises(ValueError, match="one size"):
+        contact_sheet([])
+    html = film(tiles, alt='a "film"').data
+    assert "data:image/webp;base64," in html and "&quot;film&quot;" in html
