@@ -53,7 +53,8 @@ def denoise(
         guidance_scale: a number, or a function of the step's index. As in diffusers, 1 (or less) is off, and the U-Net
             then sees n latents, not 2n.
         num_inference_steps: steps of the whole schedule.
-        start_step: how many of them to leave out at the beginning, 0 to num_inference_steps.
+        start_step: how many of them to leave out at the beginning, 0 to num_inference_steps. With diffusers' PNDM, which
+            takes its second step twice, a later start than 0 ends a step short, as it does in diffusers' own pipelines.
         on_noise: sees the state before the scheduler's step; may return another noise prediction. Gradients are off:
             turn them on inside with `torch.enable_grad()`.
         on_step: sees the state after it; may return other latents.

@@ -28,7 +28,7 @@ class LMSScheduler(LMSDiscreteScheduler):
         sigmas = np.asarray(self.sigmas, dtype=np.float64)
         here = sigmas[t - current_order]
         others = [sigmas[t - k] for k in range(order) if k != current_order]
-        basis = np.poly(others) / np.prod([here - s for s in others])
+        basis = np.atleast_1d(np.poly(others)) / np.prod([here - s for s in others])
         integral = np.polyint(basis)
         return float(np.polyval(integral, sigmas[t + 1]) - np.polyval(integral, sigmas[t]))
 
@@ -46,9 +46,7 @@ def scheduler_like(scheduler, cls, **overrides):
     """
     schedule = ("beta_start", "beta_end", "beta_schedule", "num_train_timesteps", "prediction_type", "trained_betas")
     settings = {key: scheduler.config[key] for key in schedule if key in scheduler.config}
-    settings |= dict(clip_sample=False, set_alpha_to_one=False, skip_prk_steps=True)
-    if "set_alpha_to_one" in inspect.signature(cls).parameters:  # DDIM, PNDM: the two that count steps from an offset
-        settings["steps_offset"] = 1
+    settings |= dict(clip_sample=False, set_alpha_to_one=False, skip_prk_steps=True, steps_offset=1)
     accepted = inspect.signature(cls).parameters
     return cls(**{key: value for key, value in settings.items() if key in accepted} | overrides)
 

@@ -48,7 +48,7 @@ def lost_words(prompt: str, tokenizer) -> str:
     """The end of a prompt that does not fit into the model's 77 positions; '' when all of it does."""
     pieces = tokenizer.tokenize(prompt)
     kept = tokenizer.model_max_length - 2  # start and end take a position each
-    return tokenizer.convert_tokens_to_string(pieces[kept:]).strip()
+    return _as_text(pieces[kept:], tokenizer)
 
 
 def known_and_unknown(prompt: str, tokenizer, text_encoder) -> list[tuple[str, bool]]:
@@ -58,16 +58,20 @@ def known_and_unknown(prompt: str, tokenizer, text_encoder) -> list[tuple[str, b
     known when none of its tokens is. Of SD v1 every word is known.
     """
     embedding = text_encoder.get_input_embeddings().weight
-    words, pieces, known = [], "", True
+    words, pieces = [], []
     for token in tokenizer.tokenize(prompt):
-        known &= bool(embedding[tokenizer.convert_tokens_to_ids(token)].any())
-        pieces += token
+        pieces.append(token)
         if token.endswith("</w>"):
-            words.append((tokenizer.convert_tokens_to_string([pieces]).strip(), known))
-            pieces, known = "", True
+            ids = tokenizer.convert_tokens_to_ids(pieces)
+            words.append((_as_text(pieces, tokenizer), bool(embedding[ids].any(dim=-1).all())))
+            pieces = []
     return words
 
 
 def unknown_words(prompt: str, tokenizer, text_encoder) -> list[str]:
     """The words of a prompt that the model has never seen in training and can make nothing of."""
     return [word for word, known in known_and_unknown(prompt, tokenizer, text_encoder) if not known]
+
+
+def _as_text(pieces: list[str], tokenizer) -> str:
+    return tokenizer.decode(tokenizer.convert_tokens_to_ids(pieces)).strip()

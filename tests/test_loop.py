@@ -6,7 +6,7 @@ import torch
 from diffusers import StableDiffusionImg2ImgPipeline
 from torch.testing import assert_close
 
-from sd_helpers import denoise, generate, pil_to_latent, scheduler_like, set_timesteps, starting_noise
+from sd_helpers import LMSScheduler, add_noise, denoise, generate, pil_to_latent, scheduler_like, set_timesteps, starting_noise
 from sd_helpers.drawing import starting_latents
 
 SCHEDULERS = ["LMSDiscreteScheduler", "EulerDiscreteScheduler", "DDIMScheduler", "PNDMScheduler", "DPMSolverMultistepScheduler"]
@@ -89,21 +89,23 @@ def generate_latents(components, scheduler, embeds, picture, start_step):
     )
 
 
-@pytest.mark.parametrize("name", [*SCHEDULERS, "UniPCMultistepScheduler"])
+@pytest.mark.parametrize("name", ["LMSScheduler", *SCHEDULERS[1:], "UniPCMultistepScheduler"])
 def test_predicted_x0_is_the_picture_when_the_noise_is_known(components, picture, name):
-    """An oracle U-Net that returns the very noise that was added makes every predicted x0 the picture itself."""
-    scheduler = scheduler_like(components.scheduler, getattr(diffusers, name))
+    """An oracle U-Net that returns the very noise that was added makes every predicted x0 the picture itself.
+
+    PNDM is tried from its beginning only: started later, diffusers' own class takes one of its steps twice.
+    """
+    start_step = 0 if name == "PNDMScheduler" else 2
+    scheduler = scheduler_like(components.scheduler, getattr(diffusers, name, LMSScheduler))
     clean, noise = pil_to_latent(picture, components.vae), starting_noise(components, 1)
     set_timesteps(scheduler, STEPS)
 
     def oracle(latents, timestep, embeds, return_dict):
         return (noise,)
 
-    from sd_helpers import add_noise
-
     steps = list(
-        denoise(oracle, scheduler, add_noise(scheduler, clean, noise, 2), torch.zeros(1, 77, 8), guidance_scale=1,
-                num_inference_steps=STEPS, start_step=2)  # fmt: skip
+        denoise(oracle, scheduler, add_noise(scheduler, clean, noise, start_step), torch.zeros(1, 77, 8), guidance_scale=1,
+                num_inference_steps=STEPS, start_step=start_step)  # fmt: skip
     )
     for step in steps:
         assert_close(step.pred_original_sample, clean, atol=2e-2, rtol=1e-2)

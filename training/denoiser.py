@@ -16,7 +16,7 @@ from .data import COLOURS, HeldOut, Icons, concept_set
 from .fit import fit
 from .presets import Preset
 
-SCHEDULE = dict(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", num_train_timesteps=1000)
+SCHEDULE = dict(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", num_train_timesteps=1000, steps_offset=1)
 EMPTY_CAPTIONS = 0.1  # what classifier-free guidance needs
 
 

@@ -45,6 +45,7 @@ def train(preset: Preset, work: Path, device: str) -> None:
     pipeline.save_pretrained(EMBEDDED_FOLDER, max_shard_size="9MB")
     finish_text_encoder(EMBEDDED_FOLDER / "text_encoder", pipeline.text_encoder)
     shrink_json(EMBEDDED_FOLDER / "tokenizer" / "tokenizer.json")
+    forget_paths(EMBEDDED_FOLDER)
     pack_picture_tower(clip)
     known = sorted({n["concept"] for n in icons.names})
     (EMBEDDED_FOLDER / "concepts.json").write_text(json.dumps(known, indent=0) + "\n")
@@ -97,6 +98,14 @@ def pack_picture_tower(clip: CLIPModel) -> None:
     vision.visual_projection.load_state_dict(clip.visual_projection.state_dict())
     vision.half().save_pretrained(EMBEDDED_FOLDER / "clip")
     save_file({"weight": clip.text_projection.weight.data.half()}, EMBEDDED_FOLDER / "clip" / "text_projection.safetensors")
+
+
+def forget_paths(folder: Path) -> None:
+    """Take out of the configurations where on this machine their weights came from."""
+    for path in folder.glob("*/config.json"):
+        config = json.loads(path.read_text())
+        config.pop("_name_or_path", None)
+        path.write_text(json.dumps(config, indent=2) + "\n")
 
 
 def shrink_json(path: Path) -> None:
