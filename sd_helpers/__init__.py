@@ -25,7 +25,19 @@ _WHERE = {
     "generate": "drawing",
     "starting_noise": "drawing",
 }
-_MODULES = ["autoencoder", "components", "drawing", "gallery", "guidance", "loop", "metrics", "models", "schedulers", "text", "views"]
+_MODULES = [
+    "autoencoder",
+    "components",
+    "drawing",
+    "gallery",
+    "guidance",
+    "loop",
+    "metrics",
+    "models",
+    "schedulers",
+    "text",
+    "views",
+]
 
 __all__ = sorted([*_WHERE, *_MODULES])
 

@@ -27,9 +27,7 @@ def embed_prompt(prompt, tokenizer, text_encoder) -> torch.Tensor:
         lost = lost_words(text, tokenizer)
         if lost:
             warnings.warn(f"The prompt is too long: the model does not see its end, {lost!r}. Shorten it.", stacklevel=2)
-    tokens = tokenizer(
-        prompts, padding="max_length", max_length=tokenizer.model_max_length, truncation=True, return_tensors="pt"
-    )
+    tokens = tokenizer(prompts, padding="max_length", max_length=tokenizer.model_max_length, truncation=True, return_tensors="pt")
     with torch.no_grad():
         return text_encoder(tokens.input_ids.to(text_encoder.device))[0]
 

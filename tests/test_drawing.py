@@ -27,7 +27,9 @@ def test_equals_diffusers_pipeline(components):
 def test_every_picture_of_a_batch_can_be_had_alone(components):
     together = generate(components, ["a fox", "a pizza"], num_images=2, seed=7, batch_size=3, **QUICK)
     assert len(together) == 4
-    alone = [generate(components, p, seed=s, **QUICK)[0] for p, s in (("a fox", 7), ("a fox", 8), ("a pizza", 9), ("a pizza", 10))]
+    alone = [
+        generate(components, p, seed=s, **QUICK)[0] for p, s in (("a fox", 7), ("a fox", 8), ("a pizza", 9), ("a pizza", 10))
+    ]
     for a, b in zip(together, alone, strict=True):
         assert mean_difference(a, b) < 0.5
     assert mean_difference(alone[0], alone[1]) > 2
@@ -66,7 +68,7 @@ def test_an_image_of_another_shape_is_fitted(components):
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (dict(height=63), "height"), (dict(width=-8), "height, width"), (dict(height=64.0), "height"),
+        (dict(height=63), "height"), (dict(width=-8), "width"), (dict(height=64.0), "height"),
         (dict(start_step=3), "start_step"), (dict(start_step=51, image=Image.new("RGB", (64, 64))), "start_step"),
         (dict(num_images=0), "num_images"), (dict(num_inference_steps=0), "num_inference_steps"), (dict(image="cat.png"), "image"),
         (dict(prompt=[]), "prompt"), (dict(prompt=5), "prompt"), (dict(negative_prompt=["a", "b"]), "negative_prompt"),

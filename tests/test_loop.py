@@ -57,7 +57,9 @@ def test_equals_diffusers(components, embeds, name, guidance_scale):
 def test_image_to_image_equals_diffusers_with_euler(components, embeds, picture, start_step):
     euler = scheduler_like(components.scheduler, diffusers.EulerDiscreteScheduler)
     ours = generate_latents(components, euler, embeds, picture, start_step)
-    pipeline = StableDiffusionImg2ImgPipeline(**{**components.pipeline().components, "scheduler": euler}, requires_safety_checker=False)
+    pipeline = StableDiffusionImg2ImgPipeline(
+        **{**components.pipeline().components, "scheduler": euler}, requires_safety_checker=False
+    )
     pipeline.set_progress_bar_config(disable=True)
     theirs = pipeline(
         prompt_embeds=embeds[0],
@@ -104,8 +106,15 @@ def test_predicted_x0_is_the_picture_when_the_noise_is_known(components, picture
         return (noise,)
 
     steps = list(
-        denoise(oracle, scheduler, add_noise(scheduler, clean, noise, start_step), torch.zeros(1, 77, 8), guidance_scale=1,
-                num_inference_steps=STEPS, start_step=start_step)  # fmt: skip
+        denoise(
+            oracle,
+            scheduler,
+            add_noise(scheduler, clean, noise, start_step),
+            torch.zeros(1, 77, 8),
+            guidance_scale=1,
+            num_inference_steps=STEPS,
+            start_step=start_step,
+        )  # fmt: skip
     )
     for step in steps:
         assert_close(step.pred_original_sample, clean, atol=2e-2, rtol=1e-2)
@@ -184,7 +193,9 @@ def test_all_steps_left_out_is_no_step(components, embeds):
     latents = start(components, components.scheduler)
     for name in SCHEDULERS:
         scheduler = scheduler_like(components.scheduler, getattr(diffusers, name))
-        assert not list(denoise(components.unet, scheduler, latents, embeds[0], guidance_scale=1, num_inference_steps=4, start_step=4))
+        assert not list(
+            denoise(components.unet, scheduler, latents, embeds[0], guidance_scale=1, num_inference_steps=4, start_step=4)
+        )
 
 
 @pytest.mark.parametrize(

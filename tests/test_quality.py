@@ -6,8 +6,8 @@ from sd_helpers import gallery, generate
 from sd_helpers.metrics import background_of, clip_score, nearest_concepts
 
 DRAWING = dict(num_inference_steps=25, guidance_scale=5, progress=False, batch_size=12)
-LABELS = {"red-apple": "red apple", "pizza": "pizza", "fox": "fox", "red-heart": "red heart", "rocket": "rocket", "panda": "panda",
-          "sunflower": "sunflower", "penguin": "penguin", "strawberry": "strawberry", "ghost": "ghost", "octopus": "octopus",
+LABELS = {"red-apple": "red apple", "pizza": "pizza", "fox": "fox", "red-heart": "red heart", "rocket": "rocket",
+          "panda": "panda", "sunflower": "sunflower", "penguin": "penguin", "strawberry": "strawberry", "ghost": "ghost", "octopus": "octopus",
           "jack-o-lantern": "jack-o-lantern"}  # fmt: skip
 COLOURS = ["white", "blue", "yellow", "green", "purple", "black"] * 2
 
@@ -19,7 +19,9 @@ def drawn(components):
 
 
 def test_concepts_are_recognised(drawn):
-    found = [[m.icon.concept for m in nearest_concepts(picture, colour)] for picture, colour in zip(drawn[1], COLOURS, strict=True)]
+    found = [
+        [m.icon.concept for m in nearest_concepts(picture, colour)] for picture, colour in zip(drawn[1], COLOURS, strict=True)
+    ]
     hits = [concept for concept, nearest in zip(LABELS, found, strict=True) if concept in nearest]
     assert len(hits) >= 7, f"recognised only {hits}"
 

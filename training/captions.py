@@ -6,7 +6,17 @@ from pathlib import Path
 
 SYNONYMS = json.loads((Path(__file__).parent / "synonyms.json").read_text())
 
-FRAMES = ["{a}", "{a}", "{bare}", "a picture of {a}", "a picture of {a}", "a photo of {a}", "a drawing of {a}", "an icon of {a}", "an emoji of {a}"]
+FRAMES = [
+    "{a}",
+    "{a}",
+    "{bare}",
+    "a picture of {a}",
+    "a picture of {a}",
+    "a photo of {a}",
+    "a drawing of {a}",
+    "an icon of {a}",
+    "an emoji of {a}",
+]
 STYLED = ["{style} {word}", "{style} {word}", "{word}, {style} style", "{word} in {style} style"]
 ON_BACKGROUND = [" on {a_colour} background", " on {a_colour} background", " on {a_colour} background",
                  " on {colour}", ", {colour} background", " in front of {a_colour} background"]  # fmt: skip
@@ -39,7 +49,9 @@ class Captioner:
         if rng.random() < style_chance:
             word = rng.choice(STYLED).format(style=name["style"], word=word)
         text = rng.choice(FRAMES).format(a=with_article(word), bare=word)
-        return text + (rng.choice(ON_BACKGROUND).format(colour=background, a_colour=with_article(background)) if background else "")
+        return text + (
+            rng.choice(ON_BACKGROUND).format(colour=background, a_colour=with_article(background)) if background else ""
+        )
 
 
 def with_article(words: str) -> str:

@@ -45,10 +45,10 @@ def _byte_letters():
 
 
 def build() -> CLIPModel:
-    text = dict(vocab_size=49408, hidden_size=WIDTH, intermediate_size=4 * WIDTH, num_hidden_layers=3, num_attention_heads=4,
-                max_position_embeddings=77, projection_dim=WIDTH, bos_token_id=49406, eos_token_id=49407, pad_token_id=49407)  # fmt: skip
-    vision = dict(hidden_size=WIDTH, intermediate_size=4 * WIDTH, num_hidden_layers=4, num_attention_heads=4,
-                  image_size=PICTURE_SIZE, patch_size=4, projection_dim=WIDTH)  # fmt: skip
+    layers = dict(hidden_size=WIDTH, intermediate_size=4 * WIDTH, num_attention_heads=4, projection_dim=WIDTH)
+    ends = dict(bos_token_id=49406, eos_token_id=49407, pad_token_id=49407)
+    text = dict(vocab_size=49408, max_position_embeddings=77, num_hidden_layers=3, **layers, **ends)
+    vision = dict(image_size=PICTURE_SIZE, patch_size=4, num_hidden_layers=4, **layers)
     return CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=WIDTH))
 
 

@@ -84,7 +84,10 @@ def choose_held_out(names: list[dict], chosen: list[str], seed: int = 0) -> dict
     others = sorted((n["concept"], n["style"]) for n in names if n["concept"] not in chosen)
     lone = [(c, rng.choice(list(STYLES))) for c in rng.sample(sorted(chosen), 12)]
     triples = [(c, s, b) for c in sorted(chosen) for s in STYLES for b in BACKGROUNDS if (c, s) not in lone]
-    return {"icons": sorted(rng.sample(others, len(others) // 20) + lone), "combinations": sorted(rng.sample(triples, len(triples) // 25))}
+    return {
+        "icons": sorted(rng.sample(others, len(others) // 20) + lone),
+        "combinations": sorted(rng.sample(triples, len(triples) // 25)),
+    }
 
 
 def _cut(sheet: Path, keep: list[int]):

@@ -74,7 +74,10 @@ def train(preset: Preset, work: Path, device: str) -> None:
     tokenizer = CLIPTokenizer.from_pretrained(work / "tokenizer")
     text_encoder = CLIPModel.from_pretrained(work / "clip").text_model.to(device).requires_grad_(False).eval()
     latents = cache_latents(AutoencoderKL.from_pretrained(work / "vae").to(device).eval(), icons, preset.variants)
-    print(f"denoiser: {len(icons)} icons, {latents[:, :, 0].numel() * preset.variants * 4 / 1e6:.0f} MB of latents cached", flush=True)
+    print(
+        f"denoiser: {len(icons)} icons, {latents[:, :, 0].numel() * preset.variants * 4 / 1e6:.0f} MB of latents cached",
+        flush=True,
+    )
 
     def loss_of(module, count, generator):
         rng = random.Random(int(torch.randint(2**62, (1,), generator=generator)))

@@ -133,11 +133,12 @@ def train(preset: Preset, work: Path, device: str) -> None:
             rows["control"] = len(trials), score(ignored, trials)
     rows["control: the same, scored on pictures drawn from an empty prompt"] = rows.pop("control")
     unseen = everything.indices(held_out, unseen=True)
+    quality, spread = round_trip(components, everything, unseen), latent_spread(components, icons)
     text = [
-        f"Guidance {DRAWING['guidance_scale']}, {DRAWING['num_inference_steps']} LMS steps; written by `python -m training evaluate`.\n",
+        f"Guidance {DRAWING['guidance_scale']}, {DRAWING['num_inference_steps']} LMS steps; `python -m training evaluate`.\n",
         table(rows),
-        f"\n- Round trip of {len(unseen)} icons never seen: mean PSNR {round_trip(components, everything, unseen):.1f} dB.",
-        f"- Standard deviation of latents times {components.vae.config.scaling_factor}: {latent_spread(components, icons):.3f}.",
+        f"\n- Round trip of {len(unseen)} icons never seen: mean PSNR {quality:.1f} dB.",
+        f"- Standard deviation of latents times {components.vae.config.scaling_factor}: {spread:.3f}.",
     ]
     write_into_card("\n".join(text))
     print("\n".join(text))

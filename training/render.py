@@ -78,8 +78,15 @@ def render(folder: Path) -> tuple[Path, Path]:
             width = icon.get("width", pack.get("width", 16))
             pictures.append(render_icon(icon, width, icon.get("height", pack.get("height", 16))))
             entry = known[name]
-            names.append({"concept": name, "style": style, "label": entry["label"].replace("’", "'"),
-                          "tags": entry.get("tags", []), "group": entry["group"]})
+            names.append(
+                {
+                    "concept": name,
+                    "style": style,
+                    "label": entry["label"].replace("’", "'"),
+                    "tags": entry.get("tags", []),
+                    "group": entry["group"],
+                }
+            )
     rows = -(-len(pictures) // COLUMNS)
     sheet = Image.new("RGBA", (COLUMNS * ICON_SIZE, rows * ICON_SIZE))
     for i, picture in enumerate(pictures):
@@ -88,7 +95,6 @@ def render(folder: Path) -> tuple[Path, Path]:
     sheet.save(sheet_path, lossless=True, method=4)
     names_path.write_text(json.dumps(names, ensure_ascii=False))
     return sheet_path, names_path
-
 
 
 def train(preset, work: Path, device: str) -> None:

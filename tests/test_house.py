@@ -1,0 +1,119 @@
+"""The house: versions in one place, notebooks in their form, docstrings, style."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+MODULES = sorted((ROOT / "sd_helpers").glob("*.py"))
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text()
+
+
+def test_versions_stand_in_one_place():
+    pins = [
+        line
+        for name in ("requirements.txt", "requirements-dev.txt", "requirements-train.txt")
+        for line in read(name).splitlines()
+    ]
+    assert all(re.match(r"(#|[\w.-]+==[\w.]+(; python_version .*)?$)", line) for line in pins), pins
+    packages = {line.split("==")[0].lower() for line in pins if "==" in line}
+    for name in ("pyproject.toml", "environment.yml", "Makefile", ".ci/run", "README.md"):
+        pinned = re.findall(r"([\w.-]+)==\d", read(name))
+        assert not packages & {p.lower() for p in pinned}, f"{name} pins {pinned}; versions belong into requirements*.txt"
+
+
+def test_everything_reads_that_place():
+    tomllib = pytest.importorskip("tomllib")  # Python 3.11
+    dynamic = tomllib.loads(read("pyproject.toml"))["tool"]["setuptools"]["dynamic"]
+    assert dynamic["dependencies"] == {"file": ["requirements.txt"]}
+    assert dynamic["optional-dependencies"]["dev"] == {"file": ["requirements-dev.txt"]}
+    environment = yaml.safe_load(read("environment.yml"))
+    assert environment["dependencies"] == ["python=3.11", "pip", {"pip": ["-e .[dev]"]}]
+    assert environment["channels"] == ["conda-forge", "nodefaults"]
+    assert 'pip install --quiet --disable-pip-version-check -e ".[dev]"' in read("Makefile")
+    assert re.search(r"^make test$", read(".ci/run"), re.M)
+
+
+def test_installed_versions_are_the_pinned_ones():
+    from importlib.metadata import version
+
+    from packaging.requirements import Requirement
+
+    for line in read("requirements.txt").splitlines() + read("requirements-dev.txt").splitlines():
+        if line and not line.startswith("#"):
+            requirement = Requirement(line)
+            if requirement.marker is None or requirement.marker.evaluate():
+                assert requirement.specifier.contains(version(requirement.name).split("+")[0]), line
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_notebook_form(path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    assert f"](notebooks/{path.name})" in read("README.md"), "the README's table lacks a row"
+    cells = notebook.cells
+    code = [c for c in cells if c.cell_type == "code"]
+    for before, cell in zip([None, *cells], cells, strict=False):
+        assert cell.cell_type != "code" or (before and before.cell_type == "markdown"), f"no prose before: {cell.source[:60]}"
+    assert sum(len(c.source.splitlines()) > 20 for c in code) <= 1
+    text = "".join(c.source for c in cells if c.cell_type == "markdown")
+    assert "## Summary" in text and "## Exercises" in text
+    outputs = str([c.outputs for c in code])
+    assert not re.search(r"/(home|root|Users|work|tmp)/", outputs), "an output shows a path of the machine it was made on"
+    assert "'stderr'" not in outputs and "widgets" not in notebook.metadata
+    assert path.stat().st_size < 1_500_000
+    assert not re.search(r"^\s*from \S+ import \*", "\n".join(c.source for c in code), re.M)
+
+
+def test_notebooks_are_found():
+    assert NOTEBOOKS and NOTEBOOKS[0].name == "00_the_whole_thing.ipynb"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: p.stem)
+def test_public_things_have_docstrings(path):
+    tree = ast.parse(path.read_text())
+    assert ast.get_docstring(tree) and len(path.read_text().splitlines()) <= 210
+    for node in tree.body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
+            assert ast.get_docstring(node), f"{path.name}: {node.name} has no docstring"
+
+
+def test_there_is_one_denoising_loop():
+    stepping = [p.name for p in MODULES if re.search(r"scheduler\.step\(", p.read_text())]
+    assert stepping == ["loop.py"]
+
+
+def test_checkpoint_ids_stand_in_one_place():
+    from sd_helpers.models import HUB_IDS
+
+    holders = {p.name for p in MODULES for hub_id in HUB_IDS if hub_id in p.read_text()}
+    assert holders == {"models.py"}
+
+
+def test_tracked_files_stay_small():
+    names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split("\0")
+    sizes = [(ROOT / name).stat().st_size for name in names if name and (ROOT / name).exists()]
+    if not sizes:
+        pytest.skip("not a git checkout")
+    assert sum(sizes) < 46e6 and max(sizes) <= 15e6
+
+
+def test_ruff_is_content():
+    for command in (["check", "--quiet", "."], ["format", "--check", "--quiet", "."]):
+        done = subprocess.run([sys.executable, "-m", "ruff", *command], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_make_lab_keeps_its_token_and_stays_on_this_machine():
+    (command,) = re.findall(r"^lab: env\n\t(.*)$", read("Makefile"), re.M)
+    assert command == "$(BIN)/jupyter lab notebooks/00_the_whole_thing.ipynb"  # the defaults: localhost, with a token

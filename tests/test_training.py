@@ -1,0 +1,183 @@
+"""The training code on small things: captions, what is held out, exact resume, the folded latent scale."""
+
+import json
+import random
+
+import pytest
+import torch
+from PIL import Image
+from torch.testing import assert_close
+
+from sd_helpers import gallery
+from training import render
+from training.autoencoder import draw_pictures, fold_latent_statistics
+from training.captions import Captioner, with_article
+from training.clip import Pairs, read_positions
+from training.data import BACKGROUND_NAMES, COLOURS, HeldOut, Icons, choose_held_out, concept_set
+from training.fit import fit, learning_rate
+from training.presets import PRESETS, Stage
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    """A work folder as `render` leaves it, of a few concepts, made from the gallery's thumbnails."""
+    folder = tmp_path_factory.mktemp("work")
+    chosen = [icon for icon in gallery.icons() if icon.concept in ("fox", "pizza", "rocket", "dog-face", "astronaut")]
+    sheet = Image.new("RGBA", (render.COLUMNS * render.ICON_SIZE, render.ICON_SIZE))
+    for i, icon in enumerate(chosen):
+        sheet.paste(icon.picture("white", render.ICON_SIZE), (i * render.ICON_SIZE, 0))
+    sheet.save(folder / "icons.webp", lossless=True)
+    records = [{k: getattr(icon, k) for k in ("concept", "style", "label", "tags", "group")} for icon in chosen]
+    (folder / "icons.json").write_text(json.dumps(records))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def icons(work):
+    return Icons(work, 64)
+
+
+@pytest.fixture
+def held_out(tmp_path):
+    path = tmp_path / "held_out.json"
+    path.write_text(json.dumps({"icons": [["fox", "noto"]], "combinations": [["pizza", "flat", "white"]]}))
+    return HeldOut(path)
+
+
+def test_slugs_are_iconify_names():
+    assert render.slug("cat face") == "cat-face"
+    assert render.slug("piñata") == "pinata"
+    assert render.slug("man’s shoe") == "mans-shoe"
+
+
+def test_held_out_things_are_never_drawn(icons, held_out):
+    pairs = Pairs(icons, held_out)
+    index, background, captions = pairs.draw(5000, random.Random(0), empty=0.1)
+    drawn = {
+        (icons.names[i]["concept"], icons.names[i]["style"], BACKGROUND_NAMES[b]) for i, b in zip(index, background, strict=True)
+    }
+    assert not any(d[:2] == ("fox", "noto") for d in drawn) and ("pizza", "flat", "white") not in drawn
+    assert {d[0] for d in drawn} == {"fox", "pizza", "rocket", "dog-face", "astronaut"}
+    assert 0.08 < captions.count("") / 5000 < 0.12
+    assert {n["concept"] for n in [icons.names[i] for i in icons.indices(held_out, unseen=True)]} == {"fox"}
+
+
+def test_captions_say_what_is_there_or_nothing(icons, held_out):
+    index, background, captions = Pairs(icons, held_out).draw(2000, random.Random(1))
+    for i, b, caption in zip(index, background, captions, strict=True):
+        named = [colour for colour in BACKGROUND_NAMES if f"{colour} background" in caption or caption.endswith(f" on {colour}")]
+        assert named in ([], [BACKGROUND_NAMES[b]]), caption
+        for style in gallery.STYLES:
+            assert style not in caption.split() or style == icons.names[i]["style"], caption
+
+
+def test_a_concepts_own_word_is_never_anothers_tag(icons):
+    captioner = Captioner(icons.names)
+    assert not {"dog", "puppy", "rocket"} & set(captioner.tags["astronaut"] + captioner.tags["dog-face"])
+    assert with_article("apple") == "an apple" and with_article("rocket") == "a rocket"
+
+
+def test_the_lists_in_the_repository_fit_together():
+    chosen, lists = concept_set(PRESETS["cpu"].concepts), HeldOut()
+    everything = {icon.concept for icon in gallery.icons()}
+    assert len(chosen) == len(set(chosen)) >= 110 and set(chosen) <= everything
+    lone = {i for i in lists.icons if i[0] in chosen}
+    assert len(lone) == 12 and len(lists.icons) > 200 and len(lists.combinations) > 150
+    assert all(c in chosen and s in gallery.STYLES and b in BACKGROUND_NAMES for c, s, b in lists.combinations)
+    records = [{"concept": icon.concept, "style": icon.style} for icon in gallery.icons()]
+    again = choose_held_out(records, chosen)
+    assert {tuple(i) for i in again["icons"]} == lists.icons and {tuple(c) for c in again["combinations"]} == lists.combinations
+
+
+def test_compose_and_shift(icons):
+    blue = COLOURS[[BACKGROUND_NAMES.index("blue")]]
+    plain = icons.compose(torch.tensor([0]), blue)
+    assert plain.shape == (1, 3, 64, 64) and plain.abs().max() <= 1
+    moved = icons.compose(torch.tensor([0]), blue, shift=torch.tensor([[3, -2]]))
+    assert_close(moved[..., :-2, 3:], plain[..., 2:, :-3])  # right by 3, up by 2
+    assert_close(moved[0, :, -1, 0], blue[0])
+    mirrored = icons.compose(torch.tensor([0]), blue, mirror=torch.tensor([True]))
+    assert_close(mirrored, plain.flip(-1))
+
+
+def test_pictures_depend_on_the_generator_alone(icons):
+    pool = torch.arange(len(icons))
+    one, two = (draw_pictures(icons, pool, 4, torch.Generator().manual_seed(5)) for _ in range(2))
+    assert_close(one, two)
+
+
+def test_text_is_read_at_its_end_or_in_its_padding():
+    ids = torch.tensor([[49406, 5, 6, 49407, 49407, 49407]] * 500)
+    positions = read_positions(ids, torch.Generator().manual_seed(0))
+    assert positions.min() == 3 and positions.max() == 5
+    assert 0.5 < (positions == 3).float().mean() < 0.8  # half of the time, and a third of the other half
+
+
+def test_learning_rate_warms_up_and_falls():
+    stage = Stage(steps=1000, batch=1, lr=1.0, warmup=100)
+    rates = [learning_rate(stage, step) for step in range(1000)]
+    assert rates[0] == pytest.approx(0.01) and max(rates) == pytest.approx(1.0, abs=1e-3)
+    assert rates.index(max(rates)) in (99, 100) and rates[-1] == pytest.approx(0.01, abs=1e-3)
+
+
+def test_a_killed_run_ends_with_the_weights_of_an_unbroken_one(tmp_path, capsys):
+    from diffusers.training_utils import EMAModel
+
+    stage = Stage(steps=12, batch=4, lr=0.1, warmup=2)
+
+    def run(folder, die_at=None):
+        torch.manual_seed(0)
+        module = torch.nn.Linear(3, 1)
+        ema = EMAModel(module.parameters(), decay=0.9)
+        steps = []
+
+        def loss_of(module, count, generator):
+            steps.append(1)
+            if len(steps) == die_at:
+                raise KeyboardInterrupt
+            return module(torch.randn(count, 3, generator=generator)).square().mean()
+
+        trained = fit(module, loss_of, stage, folder, ema=ema, save_minutes=0)
+        return trained.weight.detach().clone(), [p.clone() for p in ema.shadow_params], len(steps)
+
+    whole, whole_ema, _ = run(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "broken", die_at=7)
+    resumed, resumed_ema, steps = run(tmp_path / "broken")
+    assert steps == 12 - 6
+    assert torch.equal(whole, resumed)
+    for a, b in zip(whole_ema, resumed_ema, strict=True):
+        assert torch.equal(a, b)
+    assert len(list((tmp_path / "broken").glob("step-*"))) == 1
+    assert "going on at step 6 of 12" in capsys.readouterr().out
+
+
+def test_folding_gives_unit_variance_and_the_same_pictures():
+    from diffusers import AutoencoderKL
+
+    torch.manual_seed(0)
+    vae = AutoencoderKL(block_out_channels=(8, 8), norm_num_groups=4, layers_per_block=1, latent_channels=4,
+                        down_block_types=["DownEncoderBlock2D"] * 2, up_block_types=["UpDecoderBlock2D"] * 2)  # fmt: skip
+    vae.requires_grad_(False)
+    pictures = torch.rand(16, 3, 16, 16) * 2 - 1
+    before = vae.encode(pictures).latent_dist
+    decoded, relative_spread = vae.decode(before.mean).sample, before.std / before.mean.std(dim=(0, 2, 3), keepdim=True)
+    fold_latent_statistics(vae, [pictures[:8], pictures[8:]])
+    after = vae.encode(pictures).latent_dist
+    scaled = after.mean * 0.18215
+    assert_close(scaled.std(dim=(0, 2, 3)), torch.ones(4), atol=1e-3, rtol=0)
+    assert_close(scaled.mean(dim=(0, 2, 3)), torch.zeros(4), atol=1e-3, rtol=0)
+    assert_close(vae.decode(after.mean).sample, decoded, atol=1e-4, rtol=1e-3)
+    assert_close(after.std / after.mean.std(dim=(0, 2, 3), keepdim=True), relative_spread, atol=1e-4, rtol=1e-3)
+
+
+def test_presets_build_the_sizes_they_promise():
+    from training import autoencoder, denoiser
+
+    for name, factor, size in (("cpu", 4, 64), ("gpu", 8, 128)):
+        preset = PRESETS[name]
+        assert (preset.factor, preset.size) == (factor, size)
+        with torch.device("meta"):
+            vae, unet = autoencoder.build(preset), denoiser.build(preset)
+        assert vae.config.latent_channels == 4 and unet.config.sample_size == 16
+        assert sum(p.numel() for p in unet.parameters()) == pytest.approx(8.8e6, rel=0.01)
