@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
+from .checks import whole_number
+
 
 def to_rgb(image: Image.Image) -> Image.Image:
     """Any PIL picture as upright RGB: rotated as its EXIF says, transparency on white, 16-bit grey brought to 8 bits."""
@@ -64,13 +66,8 @@ def latents_to_pil(latents: torch.Tensor, vae) -> list[Image.Image]:
 def check_size(height: int, width: int, vae, argument: str = "height, width") -> None:
     """A ValueError unless both sides are positive multiples of the autoencoder's factor."""
     factor = 2 ** (len(vae.config.block_out_channels) - 1)
-    for side in (height, width):
-        if isinstance(side, bool) or not isinstance(side, int) or side < factor or side % factor:
-            raise ValueError(
-                f"{argument}: {height} x {width} pixels (height x width); both must be multiples of {factor}, because one "
-                f"latent stands for {factor} x {factor} pixels. Nearest: {_nearest(height, factor)} x {_nearest(width, factor)}."
-            )
-
-
-def _nearest(side, factor: int):
-    return max(factor, round(side / factor) * factor) if isinstance(side, (int, float)) else factor
+    remedy = f"Both sides must be multiples of {factor}, because one latent stands for {factor} x {factor} pixels."
+    height, width = (whole_number(argument, side, factor, remedy=remedy) for side in (height, width))
+    if height % factor or width % factor:
+        nearest = [max(factor, round(side / factor) * factor) for side in (height, width)]
+        raise ValueError(f"{argument}: {height} x {width} pixels. {remedy} Nearest: {nearest[0]} x {nearest[1]}.")

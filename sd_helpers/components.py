@@ -91,9 +91,9 @@ def _read(source: str, dtype, local_only: bool) -> dict:
     from transformers import CLIPTextModel, CLIPTokenizer
     from transformers.utils import logging as transformers_logging
 
-    # A bar for every part, finished before it can be read, is noise in a notebook.
-    diffusers_logging.disable_progress_bar()
-    transformers_logging.disable_progress_bar()
+    # A bar for a download is welcome; one for every part read from disk, gone before it can be read, is noise.
+    for bars in (diffusers_logging, transformers_logging):
+        bars.disable_progress_bar() if local_only else bars.enable_progress_bar()
     network = dict(local_files_only=local_only)
     return dict(
         vae=AutoencoderKL.from_pretrained(source, subfolder="vae", torch_dtype=dtype, **network),

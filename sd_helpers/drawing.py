@@ -8,6 +8,7 @@ import torch
 from PIL import Image, ImageOps
 
 from .autoencoder import check_size, latents_to_pil, pil_to_latent, to_rgb
+from .checks import whole_number
 from .components import Components
 from .loop import check_start_step, denoise
 from .schedulers import add_noise, set_timesteps
@@ -53,38 +54,37 @@ def generate(
         ValueError: an argument out of its range or of a wrong type; the message names it.
     """
     prompts, negatives = _pair_prompts(prompt, negative_prompt, num_images)
-    height, width = height or components.default_size[0], width or components.default_size[1]
-    check_size(height, width, components.vae)
-    check_start_step(start_step, num_inference_steps)
+    height, width = _size(components, height, width)
+    check_start_step(start_step, whole_number("num_inference_steps", num_inference_steps, 1))
+    seed, batch_size = whole_number("seed", seed), whole_number("batch_size", batch_size, 1)
     if start_step and image is None:
         raise ValueError(f"start_step={start_step} needs an image to start from: pass image=, or start_step=0.")
     if image is not None:
         image = ImageOps.fit(to_rgb(image), (width, height), Image.Resampling.LANCZOS)
+    settings = dict(guidance_scale=guidance_scale, num_inference_steps=num_inference_steps, start_step=start_step)
     pictures = []
     with _bar(len(prompts), batch_size, num_inference_steps - start_step, progress) as bar:
         for first in range(0, len(prompts), batch_size):
             rows = slice(first, first + batch_size)
-            seeds = [seed + first + i for i in range(len(prompts[rows]))]
+            seeds = range(seed + first, seed + first + len(prompts[rows]))
             latents = starting_latents(components, seeds, height, width, num_inference_steps, image, start_step)
-            for step in denoise(
-                components.unet,
-                components.scheduler,
-                latents,
-                embed_prompt(prompts[rows], components.tokenizer, components.text_encoder),
-                negative_embeds=embed_prompt(negatives[rows], components.tokenizer, components.text_encoder),
-                guidance_scale=guidance_scale,
-                num_inference_steps=num_inference_steps,
-                start_step=start_step,
-            ):
-                latents = step.latents
-                bar.update()
-            pictures += latents_to_pil(latents, components.vae)
+            pictures += _draw(components, latents, prompts[rows], negatives[rows], settings, bar)
     return pictures
+
+
+def _draw(components, latents, prompts, negatives, settings: dict, bar) -> list[Image.Image]:
+    """One batch: embed the prompts, run the loop, decode what it reached."""
+    embeds, negative_embeds = (embed_prompt(p, components.tokenizer, components.text_encoder) for p in (prompts, negatives))
+    steps = denoise(components.unet, components.scheduler, latents, embeds, negative_embeds=negative_embeds, **settings)
+    for step in steps:
+        latents = step.latents
+        bar.update()
+    return latents_to_pil(latents, components.vae)
 
 
 def starting_noise(components: Components, seed: int, height: int | None = None, width: int | None = None) -> torch.Tensor:
     """Noise of unit variance for one picture, (1, 4, h, w), the same for a seed on every device."""
-    height, width = height or components.default_size[0], width or components.default_size[1]
+    height, width = _size(components, height, width)
     return _noise(components, torch.Generator("cpu").manual_seed(seed), height, width)
 
 
@@ -104,6 +104,14 @@ def starting_latents(components, seeds, height, width, num_inference_steps, imag
     return torch.cat(rows)
 
 
+def _size(components, height: int | None, width: int | None) -> tuple[int, int]:
+    """Height and width, the model's own where None, checked."""
+    default = components.default_size
+    height, width = default[0] if height is None else height, default[1] if width is None else width
+    check_size(height, width, components.vae)
+    return height, width
+
+
 def _noise(components, generator, height: int, width: int):
     shape = (1, components.unet.config.in_channels, height // components.factor, width // components.factor)
     return torch.randn(shape, generator=generator).to(components.device, components.dtype)
@@ -111,8 +119,7 @@ def _noise(components, generator, height: int, width: int):
 
 def _pair_prompts(prompt, negative_prompt, num_images: int):
     """Prompts and negative prompts, each repeated num_images times, lists of one length."""
-    if isinstance(num_images, bool) or not isinstance(num_images, int) or num_images < 1:
-        raise ValueError(f"num_images={num_images!r} must be a whole number from 1.")
+    whole_number("num_images", num_images, 1)
     prompts, negatives = as_prompts(prompt), as_prompts(negative_prompt, "negative_prompt")
     if len(negatives) == 1:
         negatives *= len(prompts)

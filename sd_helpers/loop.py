@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from .checks import whole_number
 from .guidance import guided
 from .schedulers import noise_level, set_timesteps
 
@@ -114,11 +115,8 @@ def _steps(scheduler, indices, latents, predict_noise, scale_at, on_noise, on_st
 
 def check_start_step(start_step: int, num_inference_steps: int) -> None:
     """A ValueError unless start_step is a whole number from 0 (all steps) to num_inference_steps (none)."""
-    if isinstance(start_step, bool) or not isinstance(start_step, int) or not 0 <= start_step <= num_inference_steps:
-        raise ValueError(
-            f"start_step={start_step!r} must be a whole number from 0 (start from pure noise) to "
-            f"num_inference_steps={num_inference_steps} (leave the picture as it is)."
-        )
+    remedy = "0 starts from pure noise, num_inference_steps leaves the picture as it is."
+    whole_number("start_step", start_step, 0, num_inference_steps, remedy)
 
 
 def _rows(embeds, latents, argument: str):

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from diffusers import LMSDiscreteScheduler
 
+from .checks import whole_number
+
 
 class LMSScheduler(LMSDiscreteScheduler):
     """diffusers' LMS sampler, with two differences.
@@ -58,11 +60,7 @@ def set_timesteps(scheduler, num_inference_steps: int) -> None:
         ValueError: not a whole number from 1 to the number of training steps.
     """
     most = scheduler.config.num_train_timesteps
-    if isinstance(num_inference_steps, bool) or not isinstance(num_inference_steps, (int, np.integer)):
-        raise ValueError(f"num_inference_steps={num_inference_steps!r} must be a whole number from 1 to {most}.")
-    if not 1 <= num_inference_steps <= most:
-        raise ValueError(f"num_inference_steps={num_inference_steps} must be from 1 to {most}, the steps of training.")
-    scheduler.set_timesteps(int(num_inference_steps))
+    scheduler.set_timesteps(whole_number("num_inference_steps", num_inference_steps, 1, most, "Those are the steps of training."))
     if scheduler.timesteps.dtype == torch.float64:  # Apple's mps has no 64-bit floats
         scheduler.timesteps = scheduler.timesteps.to(torch.float32)
 

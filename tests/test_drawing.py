@@ -70,8 +70,9 @@ def test_an_image_of_another_shape_is_fitted(components):
     [
         (dict(height=63), "height"), (dict(width=-8), "width"), (dict(height=64.0), "height"),
         (dict(start_step=3), "start_step"), (dict(start_step=51, image=Image.new("RGB", (64, 64))), "start_step"),
-        (dict(num_images=0), "num_images"), (dict(num_inference_steps=0), "num_inference_steps"), (dict(image="cat.png"), "image"),
-        (dict(prompt=[]), "prompt"), (dict(prompt=5), "prompt"), (dict(negative_prompt=["a", "b"]), "negative_prompt"),
+        (dict(num_images=0), "num_images"), (dict(num_inference_steps=0), "num_inference_steps"),
+        (dict(image="cat.png"), "image"), (dict(prompt=[]), "prompt"), (dict(prompt=5), "prompt"),
+        (dict(negative_prompt=["a", "b"]), "negative_prompt"), (dict(height=0), "height"),
         (dict(seed="x"), "seed"), (dict(batch_size=0), "batch_size"),
     ],
 )  # fmt: skip

@@ -6,9 +6,8 @@ from sd_helpers import gallery, generate
 from sd_helpers.metrics import background_of, clip_score, nearest_concepts
 
 DRAWING = dict(num_inference_steps=25, guidance_scale=5, progress=False, batch_size=12)
-LABELS = {"red-apple": "red apple", "pizza": "pizza", "fox": "fox", "red-heart": "red heart", "rocket": "rocket",
-          "panda": "panda", "sunflower": "sunflower", "penguin": "penguin", "strawberry": "strawberry", "ghost": "ghost", "octopus": "octopus",
-          "jack-o-lantern": "jack-o-lantern"}  # fmt: skip
+LABELS = {name: name.replace("-", " ") for name in ("red-apple", "pizza", "fox", "red-heart", "rocket", "panda", "sunflower",
+                                                    "penguin", "strawberry", "ghost", "octopus", "banana")}  # fmt: skip
 COLOURS = ["white", "blue", "yellow", "green", "purple", "black"] * 2
 
 

@@ -13,12 +13,16 @@ from sd_helpers.autoencoder import latents_to_pil, pil_to_latent, tensor_to_pil
 from sd_helpers.gallery import BACKGROUNDS
 from sd_helpers.metrics import background_of, clip_score, nearest_concepts, psnr
 from sd_helpers.models import EMBEDDED_FOLDER
+from sd_helpers.views import contact_sheet
 
 from .captions import with_article
 from .data import COLOURS, HeldOut, Icons, concept_set
 from .presets import Preset
 
 CARD = EMBEDDED_FOLDER / "README.md"
+DOCS = Path(__file__).parents[1] / "docs"
+STRIP = ["a picture of a puppy", "a skunk", "a mouse", "a leopard", "an otter", "a macaw", "a campfire", "a colorful dancer",
+         "an astronaut", "a red apple on a blue background"]  # fmt: skip
 DRAWING = dict(guidance_scale=5, num_inference_steps=25, progress=False, batch_size=16)
 PROMPTS = 200
 
@@ -112,6 +116,14 @@ def write_into_card(text: str) -> None:
     CARD.write_text(re.sub(marks, lambda m: f"{m[1]}{text}\n{m[2]}", card, flags=re.S))
 
 
+def draw_sheets(components, icons: Icons) -> None:
+    """The README's strip and the card's sheet of every concept: one seed each, none chosen by hand."""
+    labels = list(dict.fromkeys(n["label"] for n in icons.names))
+    for name, prompts, columns in (("strip", STRIP, 10), ("sheet", [with_article(x) for x in labels], 16)):
+        pictures = [generate(components, p, seed=32, **DRAWING)[0] for p in prompts]
+        contact_sheet(pictures, columns, scale=max(1, 128 // pictures[0].width)).save(DOCS / f"{name}.png", optimize=True)
+
+
 def train(preset: Preset, work: Path, device: str) -> None:
     """Measure and write, as `python -m training evaluate` calls it."""
     components, held_out = load("emoji-sd"), HeldOut()
@@ -140,5 +152,6 @@ def train(preset: Preset, work: Path, device: str) -> None:
         f"\n- Round trip of {len(unseen)} icons never seen: mean PSNR {quality:.1f} dB.",
         f"- Standard deviation of latents times {components.vae.config.scaling_factor}: {spread:.3f}.",
     ]
+    draw_sheets(components, icons)
     write_into_card("\n".join(text))
     print("\n".join(text))
