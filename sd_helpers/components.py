@@ -80,7 +80,7 @@ def load(model: str | os.PathLike | None = None, *, device=None, dtype=None) -> 
             raise _broken_folder(source, error) from error
         parts = _download(source, dtype)
     for module in (parts["vae"], parts["text_encoder"], parts["unet"]):
-        module.to(device=device, dtype=dtype).requires_grad_(False).eval()
+        module.to(device).requires_grad_(False).eval()
     return Components(**parts, device=device, dtype=dtype, name=name)
 
 

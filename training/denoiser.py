@@ -61,10 +61,10 @@ def cache_latents(vae, icons: Icons, variants: int):
 
 
 def draw_timesteps(count: int, generator):
-    """Half of them uniform, half logistic-normal: the middle of the schedule is where a picture takes shape."""
+    """Half of them uniform, half logistic-normal around t = 770, where the layout and the background are decided."""
     uniform = torch.rand(count, generator=generator)
-    middle = torch.sigmoid(torch.randn(count, generator=generator) + 0.5)
-    chosen = torch.where(torch.rand(count, generator=generator) < 0.5, uniform, middle)
+    noisy = torch.sigmoid(torch.randn(count, generator=generator) + 1.2)
+    chosen = torch.where(torch.rand(count, generator=generator) < 0.5, uniform, noisy)
     return (chosen * 1000).long().clamp(0, 999)
 
 
