@@ -4,6 +4,8 @@ PRESET ?= cpu
 BIN := .venv/bin
 # On Linux, pip's own torch brings gigabytes of CUDA along; see the README for the CPU build.
 TORCH_INDEX ?=
+# Containers often have no other user than root, whom Jupyter refuses unless told otherwise.
+AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .PHONY: help env lab test notebooks train lint
 
@@ -25,7 +27,7 @@ env: .venv/installed
 	touch $@
 
 lab: env
-	$(BIN)/jupyter lab notebooks/00_the_whole_thing.ipynb
+	$(BIN)/jupyter lab $(AS_ROOT) notebooks/00_the_whole_thing.ipynb
 
 test: env
 	$(BIN)/python -m pytest

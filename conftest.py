@@ -1,9 +1,15 @@
 """pytest --nbval compares outputs by tests/notebook_outputs.py. It has to lie here to be loaded for notebooks/ too."""
 
+import os
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
+
+# Tests and the notebooks they run use the embedded model, no network, and nothing that a cache on this machine holds.
+os.environ.pop("SD_MODEL", None)
+os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_CACHE=tempfile.mkdtemp(prefix="no-cache-"))
 
 sys.path.insert(0, str(Path(__file__).parent / "tests"))
 

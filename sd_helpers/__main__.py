@@ -58,7 +58,7 @@ def _free_path(path: Path, overwrite: bool) -> Path:
         raise ValueError(f"there is no folder {path.parent} to write {path.name} into; make it first.")
     from PIL import Image
 
-    if path.suffix.lower() not in Image.registered_extensions():
+    if Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
         raise ValueError(f"{path.name!r} does not end like a picture; use .png.")
     return path
 

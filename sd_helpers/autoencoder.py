@@ -15,7 +15,9 @@ def to_rgb(image: Image.Image) -> Image.Image:
         raise ValueError(f"image must be a PIL.Image.Image, not {type(image).__name__}; open a file with PIL.Image.open(path).")
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):  # PIL clips 16-bit grey at 255 instead of scaling it
-        image = Image.fromarray((np.asarray(image).astype(np.float64) / 257).clip(0, 255).round().astype(np.uint8))
+        levels = np.asarray(image).astype(np.float64)
+        sixteen = image.mode != "I" or levels.max() > 255  # 32-bit integers may hold either range
+        image = Image.fromarray((levels / (257 if sixteen else 1)).clip(0, 255).round().astype(np.uint8))
     if image.mode == "F":
         image = Image.fromarray(np.asarray(image).clip(0, 255).round().astype(np.uint8))
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
@@ -67,7 +69,7 @@ def check_size(height: int, width: int, vae, argument: str = "height, width") ->
     """A ValueError unless both sides are positive multiples of the autoencoder's factor."""
     factor = 2 ** (len(vae.config.block_out_channels) - 1)
     remedy = f"Both sides must be multiples of {factor}, because one latent stands for {factor} x {factor} pixels."
-    height, width = (whole_number(argument, side, factor, remedy=remedy) for side in (height, width))
-    if height % factor or width % factor:
+    height, width = (whole_number(argument, side, remedy=remedy) for side in (height, width))
+    if min(height, width) < factor or height % factor or width % factor:
         nearest = [max(factor, round(side / factor) * factor) for side in (height, width)]
         raise ValueError(f"{argument}: {height} x {width} pixels. {remedy} Nearest: {nearest[0]} x {nearest[1]}.")

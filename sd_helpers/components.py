@@ -55,6 +55,16 @@ class Components:
         pipeline.set_progress_bar_config(disable=True)
         return pipeline
 
+    def save(self, folder: str | os.PathLike) -> None:
+        """Write a folder in diffusers' layout, which `load` and plain diffusers both read."""
+        from diffusers import LMSDiscreteScheduler
+
+        from .schedulers import scheduler_like
+
+        pipeline = self.pipeline()
+        pipeline.register_modules(scheduler=scheduler_like(self.scheduler, LMSDiscreteScheduler))
+        pipeline.save_pretrained(folder)
+
 
 def load(model: str | os.PathLike | None = None, *, device=None, dtype=None) -> Components:
     """Load a model's parts, weights frozen, in evaluation mode.
@@ -63,15 +73,16 @@ def load(model: str | os.PathLike | None = None, *, device=None, dtype=None) -> 
         model: "emoji-sd" (comes with this package), a hub id, or a folder in diffusers' layout. None takes the
             environment variable SD_MODEL, else "emoji-sd".
         device: where to put it; None takes cuda, else mps, else cpu.
-        dtype: torch.float32, float16 or bfloat16; None takes float16 on cuda for models of SD v1's size, else float32.
+        dtype: torch.float32, float16 or bfloat16; None takes float16 on cuda for every
+            model but emoji-sd, else float32.
 
     Raises:
         ValueError: no such model; a hub model that is neither in the cache nor reachable; a folder that is
-            incomplete or corrupt; a device that is not there. The library's own error is chained.
+            incomplete or corrupt; a device that is not there; a dtype that is none. The library's own error is chained.
     """
     name = str(model or os.environ.get(models.ENVIRONMENT) or models.EMBEDDED)
     source = models.find(name)
-    device = _device(device)
+    device, dtype = _device(device), _checked_dtype(dtype)
     dtype = dtype or _dtype(device, name)
     try:
         parts = _read(source, dtype, local_only=True)
@@ -85,23 +96,27 @@ def load(model: str | os.PathLike | None = None, *, device=None, dtype=None) -> 
 
 
 def _read(source: str, dtype, local_only: bool) -> dict:
-    """Read every part, each by the class that SD v1 uses."""
+    """Read every part, each by the class that SD v1 uses, and check that none lacks anything."""
     from diffusers import AutoencoderKL, UNet2DConditionModel
-    from diffusers.utils import logging as diffusers_logging
     from transformers import CLIPTextModel, CLIPTokenizer
-    from transformers.utils import logging as transformers_logging
 
-    # A bar for a download is welcome; one for every part read from disk, gone before it can be read, is noise.
-    for bars in (diffusers_logging, transformers_logging):
-        bars.disable_progress_bar() if local_only else bars.enable_progress_bar()
+    models.show_bars(not local_only)
     network = dict(local_files_only=local_only)
-    return dict(
-        vae=AutoencoderKL.from_pretrained(source, subfolder="vae", torch_dtype=dtype, **network),
+    parts = dict(
         tokenizer=CLIPTokenizer.from_pretrained(source, subfolder="tokenizer", **network),
-        text_encoder=CLIPTextModel.from_pretrained(source, subfolder="text_encoder", dtype=dtype, **network),
-        unet=UNet2DConditionModel.from_pretrained(source, subfolder="unet", torch_dtype=dtype, **network),
         scheduler=_read_scheduler(source, network),
     )
+    classes = dict(vae=AutoencoderKL, text_encoder=CLIPTextModel, unet=UNet2DConditionModel)
+    for part, cls in classes.items():
+        dtype_argument = {"dtype" if part == "text_encoder" else "torch_dtype": dtype}
+        parts[part], found = cls.from_pretrained(source, subfolder=part, output_loading_info=True, **dtype_argument, **network)
+        # The libraries would fill what is missing with random numbers.
+        if found["missing_keys"]:
+            raise OSError(f"{part} lacks weights, such as {min(found['missing_keys'])}")
+    tokens, rows = len(parts["tokenizer"]), parts["text_encoder"].get_input_embeddings().num_embeddings
+    if tokens != rows:
+        raise OSError(f"the tokenizer has {tokens} tokens, the text encoder {rows}")
+    return parts
 
 
 def _read_scheduler(source: str, network: dict):
@@ -121,7 +136,7 @@ def _download(source: str, dtype) -> dict:
         raise ValueError(
             f"model={source!r} is not on this machine and could not be downloaded ({type(error).__name__}). Check the "
             f"name and the network; offline, use {models.EMBEDDED!r}, which comes with this package, or a folder that "
-            "you saved before with `components.pipeline().save_pretrained(folder)`."
+            f"you saved before with `components.save(folder)`. Known hub ids: {', '.join(models.HUB_IDS)}."
         ) from error
 
 
@@ -152,6 +167,14 @@ def _device(device):
     except (RuntimeError, AssertionError, TypeError) as error:
         raise ValueError(f"device={device!r} cannot be used on this machine; leave it out, or use 'cpu'.") from error
     return chosen
+
+
+def _checked_dtype(dtype):
+    import torch
+
+    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        raise ValueError(f"dtype={dtype!r} must be torch.float32, torch.float16 or torch.bfloat16.")
+    return dtype
 
 
 def _dtype(device, name: str):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import numbers
 
 import torch
 from PIL import Image, ImageOps
@@ -29,12 +30,12 @@ def generate(
     start_step: int = 0,
     num_images: int = 1,
     progress: bool = True,
-    batch_size: int = 8,
+    batch_size: int | None = None,
 ) -> list[Image.Image]:
     """Draw pictures of a prompt, or from a picture with `image` and `start_step`.
 
     Picture i uses seed + i, and its noise is drawn on the CPU by a generator of its own: any one can be had again alone,
-    and the same seed gives the same picture on every device.
+    and the same seed gives the same picture on every device (to rounding, in one dtype).
 
     Args:
         components: from `load`.
@@ -45,7 +46,7 @@ def generate(
         image: where to start from, fitted to height and width by cropping its middle.
         start_step: how many steps to leave out: 0 keeps nothing of the image, num_inference_steps all of it.
         progress: show a bar.
-        batch_size: how many pictures to draw at a time.
+        batch_size: how many pictures to draw at a time; None takes 8, or fewer if they are large.
 
     Returns:
         len(prompts) * num_images pictures.
@@ -56,7 +57,10 @@ def generate(
     prompts, negatives = _pair_prompts(prompt, negative_prompt, num_images)
     height, width = _size(components, height, width)
     check_start_step(start_step, whole_number("num_inference_steps", num_inference_steps, 1))
-    seed, batch_size = whole_number("seed", seed), whole_number("batch_size", batch_size, 1)
+    whole_number("seed", seed, 0, 2**63 - 1)
+    if not callable(guidance_scale) and not isinstance(guidance_scale, numbers.Real):
+        raise ValueError(f"guidance_scale={guidance_scale!r} must be a number, or a function of the step's index.")
+    batch_size = min(8, max(1, 2**19 // (height * width))) if batch_size is None else whole_number("batch_size", batch_size, 1)
     if start_step and image is None:
         raise ValueError(f"start_step={start_step} needs an image to start from: pass image=, or start_step=0.")
     if image is not None:

@@ -62,9 +62,13 @@ def denoise(
 
     Raises:
         ValueError: embeddings that do not fit the latents, guidance without negative_embeds, a number of steps or a
-            start_step out of range.
+            start_step out of range, a model that does not predict noise.
     """
     scheduler = copy.deepcopy(scheduler)
+    if scheduler.config.prediction_type != "epsilon":
+        raise ValueError(
+            f"prediction_type={scheduler.config.prediction_type!r}: this loop is for models that predict noise, 'epsilon'."
+        )
     set_timesteps(scheduler, num_inference_steps)
     check_start_step(start_step, num_inference_steps)
     begin = start_step * scheduler.order
@@ -75,8 +79,13 @@ def denoise(
 
     prompt_embeds = _rows(prompt_embeds, latents, "prompt_embeds")
     scale_at = guidance_scale if callable(guidance_scale) else lambda index: guidance_scale
-    if negative_embeds is not None or any(scale_at(index) > 1 for index in indices):
+    if negative_embeds is not None:
         negative_embeds = _rows(negative_embeds, latents, "negative_embeds")
+    elif any(scale_at(index) > 1 for index in indices):
+        raise ValueError(
+            "negative_embeds=None, but guidance_scale is above 1 and needs a prompt to lead away from: pass "
+            "embed_prompt('', tokenizer, text_encoder), or guidance_scale=1."
+        )
 
     def predict_noise(model_input, timestep, scale):
         if scale <= 1:
@@ -122,10 +131,7 @@ def check_start_step(start_step: int, num_inference_steps: int) -> None:
 def _rows(embeds, latents, argument: str):
     """Embeddings with one row for each latent, or a ValueError that says why that cannot be."""
     if embeds is None:
-        raise ValueError(
-            f"{argument}=None, but guidance_scale is above 1 and needs a prompt to lead away from: pass "
-            "embed_prompt('', tokenizer, text_encoder), or guidance_scale=1."
-        )
+        raise ValueError(f"{argument}=None: pass embed_prompt(prompt, tokenizer, text_encoder).")
     if len(embeds) not in (1, len(latents)):
         raise ValueError(f"{argument} has {len(embeds)} rows for {len(latents)} latents; give one row, or one for each.")
     return embeds.expand(len(latents), -1, -1).to(latents.device)

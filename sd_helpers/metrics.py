@@ -11,7 +11,7 @@ from PIL import Image
 
 from . import gallery
 from .autoencoder import to_rgb
-from .models import EMBEDDED_FOLDER
+from .models import EMBEDDED_FOLDER, show_bars
 
 COMPARED_AT = 16  # pixels a side at which pictures are compared with icons
 
@@ -22,17 +22,23 @@ def psnr(image: Image.Image, reference: Image.Image) -> float:
     Raises:
         ValueError: pictures of different sizes.
     """
-    a, b = (np.asarray(to_rgb(x), dtype=np.float64) / 255 for x in (image, reference))
-    if a.shape != b.shape:
-        raise ValueError(f"image is {image.size} and reference {reference.size} pixels (width, height); they must agree.")
-    error = np.mean((a - b) ** 2)
-    return float("inf") if error == 0 else float(-10 * np.log10(error))
+    error = np.mean(_difference(image, reference) ** 2)
+    return float("inf") if error == 0 else float(10 * np.log10(255**2 / error))
 
 
 def mean_difference(image: Image.Image, reference: Image.Image) -> float:
-    """Mean absolute difference of two pictures of one size, in levels of 0 to 255."""
-    a, b = (np.asarray(to_rgb(x), dtype=np.float64) for x in (image, reference))
-    return float(np.abs(a - b).mean())
+    """Mean absolute difference of two pictures of one size, in levels of 0 to 255.
+
+    Raises:
+        ValueError: pictures of different sizes.
+    """
+    return float(np.abs(_difference(image, reference)).mean())
+
+
+def _difference(image: Image.Image, reference: Image.Image) -> np.ndarray:
+    if image.size != reference.size:
+        raise ValueError(f"image is {image.size} and reference {reference.size} pixels (width, height); they must agree.")
+    return np.asarray(to_rgb(image), dtype=np.float64) - np.asarray(to_rgb(reference), dtype=np.float64)
 
 
 def background_of(image: Image.Image) -> str:
@@ -96,19 +102,17 @@ class PictureTower:
 def picture_tower() -> PictureTower:
     """The miniature CLIP that ships with emoji-sd, on the CPU, weights frozen."""
     from safetensors.torch import load_file
-    from transformers import CLIPVisionModelWithProjection
-    from transformers.utils import logging
+    from transformers import CLIPTextModel, CLIPTokenizer, CLIPVisionModelWithProjection
 
-    from .components import load
-
-    logging.disable_progress_bar()
-    components = load("emoji-sd", device="cpu", dtype=torch.float32)
+    show_bars(False)
+    tokenizer = CLIPTokenizer.from_pretrained(EMBEDDED_FOLDER / "tokenizer")
+    text_encoder = CLIPTextModel.from_pretrained(EMBEDDED_FOLDER / "text_encoder", dtype=torch.float32)
     vision = CLIPVisionModelWithProjection.from_pretrained(EMBEDDED_FOLDER / "clip", dtype=torch.float32)
     weight = load_file(EMBEDDED_FOLDER / "clip" / "text_projection.safetensors")["weight"].float()
     projection = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=False)
     projection.weight.data = weight
-    frozen = [module.requires_grad_(False).eval() for module in (components.text_encoder, projection, vision)]
-    return PictureTower(components.tokenizer, *frozen)
+    frozen = [module.requires_grad_(False).eval() for module in (text_encoder, projection, vision)]
+    return PictureTower(tokenizer, *frozen)
 
 
 @torch.no_grad()

@@ -1,5 +1,6 @@
 """Which models there are: the one place that holds checkpoint ids and the sizes published for Stable Diffusion v1."""
 
+import os
 from pathlib import Path
 
 EMBEDDED = "emoji-sd"
@@ -54,6 +55,26 @@ def sd_v1_on_meta():
         }
 
 
+def chosen() -> str:
+    """The model that SD_MODEL names, else the embedded one, as what `from_pretrained` takes.
+
+    For a model that is on this machine already, the libraries' progress bars are turned off: one for every file, gone
+    before it can be read, is noise.
+    """
+    source = find(os.environ.get(ENVIRONMENT) or EMBEDDED)
+    show_bars(not os.path.isdir(source))
+    return source
+
+
+def show_bars(shown: bool) -> None:
+    """Turn the progress bars of diffusers and transformers on, for downloads, or off."""
+    import diffusers.utils.logging
+    import transformers.utils.logging
+
+    for bars in (diffusers.utils.logging, transformers.utils.logging):
+        bars.enable_progress_bar() if shown else bars.disable_progress_bar()
+
+
 def find(model: str) -> str:
     """Turn a model's name into what `from_pretrained` takes: a folder, or a hub id.
 
@@ -80,6 +101,6 @@ def _checked(folder: Path) -> str:
     if missing:
         raise ValueError(
             f"model folder {str(folder)!r} lacks {', '.join(missing)}. A folder in diffusers' layout has "
-            f"{', '.join(PARTS)}, as `pipeline.save_pretrained(folder)` writes them."
+            f"{', '.join(PARTS)}, as `components.save(folder)` writes them."
         )
     return str(folder)

@@ -60,14 +60,16 @@ def set_timesteps(scheduler, num_inference_steps: int) -> None:
         ValueError: not a whole number from 1 to the number of training steps.
     """
     most = scheduler.config.num_train_timesteps
-    scheduler.set_timesteps(whole_number("num_inference_steps", num_inference_steps, 1, most, "Those are the steps of training."))
+    scheduler.set_timesteps(whole_number("num_inference_steps", num_inference_steps, 1, most, "20 to 50 are usual."))
+    if int(scheduler.timesteps.max()) >= most:  # an offset pushed the first past the end
+        raise ValueError(f"num_inference_steps={num_inference_steps}: {type(scheduler).__name__} allows at most {most - 1}.")
     if scheduler.timesteps.dtype == torch.float64:  # Apple's mps has no 64-bit floats
         scheduler.timesteps = scheduler.timesteps.to(torch.float32)
 
 
 def is_exploding(scheduler) -> bool:
     """Whether latents are x + sigma * n (LMS, Euler), not sqrt(a) * x + sqrt(1 - a) * n (DDIM, PNDM, DPM++, UniPC)."""
-    return float(scheduler.init_noise_sigma) > 1
+    return float(scheduler.init_noise_sigma) != 1
 
 
 def noise_level(scheduler, index: int) -> tuple[float, float]:

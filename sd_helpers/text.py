@@ -44,7 +44,7 @@ def as_prompts(prompt, argument: str = "prompt") -> list[str]:
 
 def lost_words(prompt: str, tokenizer) -> str:
     """The end of a prompt that does not fit into the model's 77 positions; '' when all of it does."""
-    pieces = tokenizer.tokenize(prompt)
+    pieces = _tokenize(prompt, tokenizer)
     kept = tokenizer.model_max_length - 2  # start and end take a position each
     return _as_text(pieces[kept:], tokenizer)
 
@@ -57,7 +57,7 @@ def known_and_unknown(prompt: str, tokenizer, text_encoder) -> list[tuple[str, b
     """
     embedding = text_encoder.get_input_embeddings().weight
     words, pieces = [], []
-    for token in tokenizer.tokenize(prompt):
+    for token in _tokenize(prompt, tokenizer):
         pieces.append(token)
         if token.endswith("</w>"):
             ids = tokenizer.convert_tokens_to_ids(pieces)
@@ -69,6 +69,11 @@ def known_and_unknown(prompt: str, tokenizer, text_encoder) -> list[tuple[str, b
 def unknown_words(prompt: str, tokenizer, text_encoder) -> list[str]:
     """The words of a prompt that the model has never seen in training and can make nothing of."""
     return [word for word, known in known_and_unknown(prompt, tokenizer, text_encoder) if not known]
+
+
+def _tokenize(prompt: str, tokenizer) -> list[str]:
+    # verbose=False: the library would warn of long prompts with an indexing error that cannot happen here.
+    return tokenizer.tokenize(prompt, verbose=False)
 
 
 def _as_text(pieces: list[str], tokenizer) -> str:

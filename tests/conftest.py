@@ -1,15 +1,12 @@
 """Shared by the tests: the embedded model, loaded once, and the published values of Stable Diffusion v1."""
 
 import json
-import os
 import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-os.environ.pop("SD_MODEL", None)  # the tests name their models themselves
-os.environ["HF_HUB_OFFLINE"] = "1"
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for training/, which is not installed
 
 

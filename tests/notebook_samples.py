@@ -5,8 +5,6 @@ import io
 import numpy as np
 from PIL import Image, ImageDraw
 
-RNG = np.random.default_rng(0)
-
 
 def icon(colour="crimson", size=64) -> np.ndarray:
     """A picture with edges, flat parts and no symmetry, (size, size, 3)."""
@@ -19,7 +17,7 @@ def icon(colour="crimson", size=64) -> np.ndarray:
 
 def grid() -> np.ndarray:
     """16 icons in a 4 x 4 grid, (256, 256, 3)."""
-    colours = RNG.permutation(["crimson", "gold", "teal", "violet"] * 4).reshape(4, 4)
+    colours = np.random.default_rng(0).permutation(["crimson", "gold", "teal", "violet"] * 4).reshape(4, 4)
     return np.vstack([np.hstack([icon(colour) for colour in row]) for row in colours])
 
 
@@ -31,7 +29,7 @@ def gradient() -> np.ndarray:
 
 def noise(shape=(64, 64, 3)) -> np.ndarray:
     """Noise in all channels."""
-    return RNG.integers(0, 256, shape, dtype=np.uint8)
+    return np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
 
 
 def encode(*pictures: np.ndarray, kind="PNG", **options) -> bytes:
@@ -44,4 +42,4 @@ def encode(*pictures: np.ndarray, kind="PNG", **options) -> bytes:
 
 def shaken(picture: np.ndarray, levels=2) -> np.ndarray:
     """A picture with noise of up to `levels` of 255."""
-    return np.clip(picture + RNG.integers(-levels, levels + 1, picture.shape), 0, 255).astype(np.uint8)
+    return np.clip(picture + np.random.default_rng(2).integers(-levels, levels + 1, picture.shape), 0, 255).astype(np.uint8)

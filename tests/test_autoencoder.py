@@ -75,6 +75,8 @@ def test_every_kind_of_picture_is_converted(picture):
     assert grey.shape == rgb.shape and (grey[..., 0] == grey[..., 2]).all()
     deep = Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257)
     assert np.abs(np.asarray(to_rgb(deep), dtype=int) - grey).max() <= 1
+    shallow = np.asarray(to_rgb(picture.convert("L").convert("I")), dtype=int)  # 32 bits that hold 0 to 255
+    assert np.abs(shallow - grey).max() <= 1
     for mode in ("1", "CMYK", "YCbCr", "LAB", "HSV", "F", "LA"):
         source = picture.convert("RGBA" if mode == "LA" else "L" if mode == "F" else "RGB")
         assert to_rgb(source.convert(mode)).mode == "RGB"

@@ -61,6 +61,8 @@ def test_an_image_is_kept_the_more_the_later_the_start(components, picture):
 
 def test_an_image_of_another_shape_is_fitted(components):
     tall = Image.new("RGB", (300, 900), (45, 105, 215))
+    tall.paste((215, 45, 45), (0, 0, 300, 300))
+    tall.paste((60, 165, 80), (0, 600, 300, 900))  # the ends are cropped away
     (drawn,) = generate(components, "a cat", image=tall, start_step=6, **QUICK)
     assert drawn.size == components.default_size and background_of(drawn) == "blue"
 
@@ -73,7 +75,8 @@ def test_an_image_of_another_shape_is_fitted(components):
         (dict(num_images=0), "num_images"), (dict(num_inference_steps=0), "num_inference_steps"),
         (dict(image="cat.png"), "image"), (dict(prompt=[]), "prompt"), (dict(prompt=5), "prompt"),
         (dict(negative_prompt=["a", "b"]), "negative_prompt"), (dict(height=0), "height"),
-        (dict(seed="x"), "seed"), (dict(batch_size=0), "batch_size"),
+        (dict(seed="x"), "seed"), (dict(seed=2**64), "seed"),
+        (dict(guidance_scale="8"), "guidance_scale"), (dict(batch_size=0), "batch_size"),
     ],
 )  # fmt: skip
 def test_bad_arguments_are_named(components, arguments, named):
@@ -91,7 +94,8 @@ def test_command_line(tmp_path, capsys):
     assert main(["a cat", "-o", str(output), "--steps", "3"]) == 2  # what was drawn is not lost
     assert output.read_bytes() == before
     assert main(["a cat", "-o", str(tmp_path / "no" / "cat.png")]) == 2
-    assert main(["a cat", "-o", str(tmp_path / "cat.txt")]) == 2
+    for name in ("cat.txt", "cat.psd", "cat"):
+        assert main(["a cat", "-o", str(tmp_path / name)]) == 2
     assert main(["a cat", "--model", "nonsense", "-o", str(tmp_path / "cat.png")]) == 2
     assert "nonsense" in capsys.readouterr().err
 
@@ -101,6 +105,13 @@ def test_command_line_as_a_process(tmp_path):
                           capture_output=True, text=True)  # fmt: skip
     assert done.returncode == 0 and (tmp_path / "fox.png").exists()
     assert "Error" not in done.stderr and "Warning" not in done.stderr
+
+
+def test_long_prompts_get_one_note(tmp_path):
+    command = [sys.executable, "-m", "sd_helpers", "puppy " * 90 + "rocket", "-o", "puppy.png", "--steps", "1"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0 and "indexing errors" not in done.stderr
+    assert done.stderr.count("too long") == 1 and "rocket" in done.stderr
 
 
 @pytest.mark.parametrize("kind", ["text to image", "image to image", "inpainting"])

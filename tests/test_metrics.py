@@ -54,8 +54,9 @@ def test_psnr_by_hand():
     assert psnr(black, grey) == pytest.approx(13.979, abs=1e-3)
     assert psnr(black, black) == float("inf")
     assert mean_difference(black, grey) == 51
-    with pytest.raises(ValueError, match="must agree"):
-        psnr(black, Image.new("RGB", (4, 5)))
+    for measure in (psnr, mean_difference):
+        with pytest.raises(ValueError, match="must agree"):
+            measure(black, Image.new("RGB", (4, 5)))
 
 
 def test_clip_finds_the_icon_of_a_prompt():

@@ -77,9 +77,9 @@ def test_add_noise_equals_diffusers(components, name):
 def test_the_two_forms_hold_the_same_ratio(components):
     lms = components.scheduler
     ddim = scheduler_like(lms, diffusers.DDIMScheduler)
-    set_timesteps(lms, 1000), set_timesteps(ddim, 1000)
-    for index in (1, 500, 999):  # DDIM's timesteps are one higher: steps_offset
-        (one, sigma), (signal, same) = noise_level(lms, index - 1), noise_level(ddim, index)
+    set_timesteps(lms, 1000), set_timesteps(ddim, 500)
+    for index in (1, 250, 499):  # DDIM visits every second timestep, one higher: steps_offset
+        (one, sigma), (signal, same) = noise_level(lms, 2 * index), noise_level(ddim, index)
         assert one == 1 and signal < 1
         assert sigma == pytest.approx(same, rel=0.02)
         assert signal**2 + (signal * same) ** 2 == pytest.approx(1)
@@ -93,6 +93,21 @@ def test_schedulers_made_alike_have_sd_v1s_settings(components):
     assert len(pndm.timesteps) == 51
     karras = scheduler_like(components.scheduler, diffusers.EulerDiscreteScheduler, use_karras_sigmas=True)
     assert karras.config.use_karras_sigmas and karras.config.beta_end == components.scheduler.config.beta_end
+
+
+def test_the_forms_are_told_apart_even_with_one_step(components):
+    from sd_helpers.schedulers import is_exploding
+
+    for name in ("LMSDiscreteScheduler", "EulerDiscreteScheduler", "DDIMScheduler", "UniPCMultistepScheduler"):
+        for steps in (1, 2, 50):
+            scheduler = scheduler_like(components.scheduler, getattr(diffusers, name))
+            set_timesteps(scheduler, steps)
+            assert is_exploding(scheduler) == name.startswith(("LMS", "Euler"))
+
+
+def test_an_offset_past_the_end_is_refused(components):
+    with pytest.raises(ValueError, match="at most 999"):
+        set_timesteps(scheduler_like(components.scheduler, diffusers.DDIMScheduler), 1000)
 
 
 @pytest.mark.parametrize("steps", [0, -3, 1001, 2.5, "15", None, True])

@@ -137,7 +137,7 @@ def test_a_killed_run_ends_with_the_weights_of_an_unbroken_one(tmp_path, capsys)
                 raise KeyboardInterrupt
             return module(torch.randn(count, 3, generator=generator)).square().mean()
 
-        trained = fit(module, loss_of, stage, folder, ema=ema, save_minutes=0)
+        trained = fit(module, loss_of, stage, folder, ema=ema, save_minutes=0, report=1)
         return trained.weight.detach().clone(), [p.clone() for p in ema.shadow_params], len(steps)
 
     whole, whole_ema, _ = run(tmp_path / "whole")
@@ -169,6 +169,20 @@ def test_folding_gives_unit_variance_and_the_same_pictures():
     assert_close(scaled.mean(dim=(0, 2, 3)), torch.zeros(4), atol=1e-3, rtol=0)
     assert_close(vae.decode(after.mean).sample, decoded, atol=1e-4, rtol=1e-3)
     assert_close(after.std / after.mean.std(dim=(0, 2, 3), keepdim=True), relative_spread, atol=1e-4, rtol=1e-3)
+
+
+def test_trials_are_what_they_are_called(icons, held_out):
+    from training.evaluate import combination_trials, icon_trials, label_trials
+
+    def triples(unseen):
+        return {(t.concept, t.style, t.background) for t in combination_trials(icons, held_out, 9999, 0, unseen)}
+
+    assert triples(True) == {("pizza", "flat", "white")} and len(triples(False)) == 19 * 11 - 1
+    assert not triples(True) & triples(False)
+    assert {(t.concept, t.style) for t in icon_trials(icons, held_out)} == {("fox", "noto")}
+    labels = label_trials(icons, 10, seed=0)
+    assert len({t.concept for t in labels[:5]}) == 5 and labels == label_trials(icons, 10, seed=0)
+    assert all(t.prompt == f"{with_article(t.label)} on {with_article(t.background)} background" for t in labels)
 
 
 def test_presets_build_the_sizes_they_promise():

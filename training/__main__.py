@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 STAGES = ["render", "autoencoder", "clip", "denoiser", "package", "evaluate"]
+SHARED = ["autoencoder", "clip", "denoiser"]  # by all processes, where accelerate starts several; the others by one
 
 
 def main() -> int:
@@ -21,15 +22,18 @@ def main() -> int:
         parser.error(f"no stage called {', '.join(unknown)}; there are {', '.join(STAGES)}")
     preset, stages = PRESETS[options.preset], options.stages or STAGES
 
-    import torch
+    from accelerate import PartialState
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    state = PartialState()
+    device = str(state.device)
     print(f"Training emoji-sd, preset {options.preset!r}, on {device}: {', '.join(stages)}.")
     print(f"All stages take {preset.duration}. Interrupt at will: the same command goes on from the last checkpoint.")
     print(f"Checkpoints and pictures go to {options.work}.", flush=True)
     for stage in stages:
         module = importlib.import_module(f"training.{stage}")
-        module.train(preset, options.work, device)
+        if stage in SHARED or state.is_main_process:
+            module.train(preset, options.work, device)
+        state.wait_for_everyone()
     return 0
 
 

@@ -75,7 +75,7 @@ def train(preset: Preset, work: Path, device: str) -> None:
     text_encoder = CLIPModel.from_pretrained(work / "clip").text_model.to(device).requires_grad_(False).eval()
     latents = cache_latents(AutoencoderKL.from_pretrained(work / "vae").to(device).eval(), icons, preset.variants)
     print(
-        f"denoiser: {len(icons)} icons, {latents[:, :, 0].numel() * preset.variants * 4 / 1e6:.0f} MB of latents cached",
+        f"denoiser: {len(icons)} icons, {latents.numel() * 4 / 1e6:.0f} MB of latents cached",
         flush=True,
     )
 

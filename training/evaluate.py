@@ -118,6 +118,7 @@ def write_into_card(text: str) -> None:
 
 def draw_sheets(components, icons: Icons) -> None:
     """The README's strip and the card's sheet of every concept: one seed each, none chosen by hand."""
+    DOCS.mkdir(exist_ok=True)
     labels = list(dict.fromkeys(n["label"] for n in icons.names))
     for name, prompts, columns in (("strip", STRIP, 10), ("sheet", [with_article(x) for x in labels], 16)):
         pictures = [generate(components, p, seed=32, **DRAWING)[0] for p in prompts]
@@ -152,6 +153,6 @@ def train(preset: Preset, work: Path, device: str) -> None:
         f"\n- Round trip of {len(unseen)} icons never seen: mean PSNR {quality:.1f} dB.",
         f"- Standard deviation of latents times {components.vae.config.scaling_factor}: {spread:.3f}.",
     ]
-    draw_sheets(components, icons)
     write_into_card("\n".join(text))
-    print("\n".join(text))
+    print("\n".join(text), flush=True)
+    draw_sheets(components, icons)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import set_seed
+from accelerate.utils import broadcast_object_list, set_seed
 
 from .presets import Stage
 
@@ -85,8 +85,10 @@ class Progress:
             left = self.seconds / self.step * (self.stage.steps - self.step) / 60
             line = f"{self.folder.name}: step {self.step} of {self.stage.steps}, loss {self.loss:.4f}, {left:.0f} min left"
             self.accelerator.print(line, flush=True)
-        if now - self.saved > save_minutes * 60:
-            self.save()
+            # Asked here and not at every step: the processes must agree, by the main one's clock.
+            due = broadcast_object_list([now - self.saved > save_minutes * 60])
+            if due[0]:
+                self.save()
 
     def save(self):
         """Write the new checkpoint beside the old under another name, then drop the old: a kill leaves one whole."""
@@ -94,10 +96,12 @@ class Progress:
         if not target.exists():
             partial = self.folder / "partial"
             self.accelerator.save_state(str(partial))
+            self.accelerator.wait_for_everyone()
             if self.accelerator.is_main_process:
                 partial.rename(target)
                 for old in sorted(self.folder.glob("step-*"))[:-1]:
                     _remove(old)
+            self.accelerator.wait_for_everyone()
         self.saved = time.time()
 
 

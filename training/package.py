@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import shutil
 import zipfile
 from pathlib import Path
@@ -13,15 +14,14 @@ from safetensors.torch import save_file
 from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer, CLIPVisionModelWithProjection
 
 from sd_helpers import gallery
+from sd_helpers.gallery import BACKGROUNDS
 from sd_helpers.models import EMBEDDED_FOLDER
 
-from .clip import Pairs
-from .data import HeldOut, Icons, concept_set
+from .captions import FRAMES, ON_BACKGROUND, STYLED, SYNONYMS, Captioner
+from .data import Icons, concept_set
 from .denoiser import SCHEDULE
 from .presets import Preset
 from .render import COLUMNS, ICON_SIZE
-
-CAPTIONS_READ = 200_000  # enough to meet every word a caption can hold
 
 
 def train(preset: Preset, work: Path, device: str) -> None:
@@ -54,15 +54,12 @@ def train(preset: Preset, work: Path, device: str) -> None:
 
 
 def zero_unseen_tokens(clip: CLIPModel, tokenizer, icons: Icons) -> None:
-    """Set the embeddings of tokens that no caption holds to zero, as the package's `unknown_words` expects."""
-    import random
-
-    pairs, rng = Pairs(icons, HeldOut()), random.Random(1)
-    seen = {tokenizer.bos_token_id, tokenizer.eos_token_id}
-    captions = {pairs.captioner.caption(icons.names[i], "white", rng) for i in pairs.pool for _ in range(200)}
-    captions |= set(pairs.draw(CAPTIONS_READ // 10, rng)[2])
-    for caption in captions:
-        seen.update(tokenizer(caption).input_ids)
+    """Set the embeddings of tokens that no caption can hold to zero, as the package's `unknown_words` expects."""
+    captioner = Captioner(icons.names)
+    texts = {re.sub(r"{\w+}", " ", frame) for frame in (*FRAMES, *STYLED, *ON_BACKGROUND)} | {"a", "an", *BACKGROUNDS}
+    for name in icons.names:
+        texts |= {name["label"], name["style"], *SYNONYMS.get(name["concept"], []), *captioner.tags[name["concept"]]}
+    seen = {token for text in texts for token in tokenizer(text).input_ids}
     weight = clip.text_model.get_input_embeddings().weight
     unseen = torch.ones(len(weight), dtype=torch.bool)
     unseen[list(seen)] = False
