@@ -27,9 +27,9 @@ def gradient() -> np.ndarray:
     return np.stack([4 * x, 4 * y, 128 + 0 * x], axis=-1).astype(np.uint8)
 
 
-def noise(shape=(64, 64, 3)) -> np.ndarray:
+def noise(shape=(64, 64, 3), seed=1) -> np.ndarray:
     """Noise in all channels."""
-    return np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
 
 
 def encode(*pictures: np.ndarray, kind="PNG", **options) -> bytes:
