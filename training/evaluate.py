@@ -120,9 +120,9 @@ def draw_sheets(components, icons: Icons) -> None:
     """The README's strip and the card's sheet of every concept: one seed each, none chosen by hand."""
     DOCS.mkdir(exist_ok=True)
     labels = list(dict.fromkeys(n["label"] for n in icons.names))
-    for name, prompts, columns in (("strip", STRIP, 10), ("sheet", [with_article(x) for x in labels], 16)):
+    for file, prompts, columns in (("strip.png", STRIP, 10), ("sheet.webp", [with_article(x) for x in labels], 16)):
         pictures = [generate(components, p, seed=32, **DRAWING)[0] for p in prompts]
-        contact_sheet(pictures, columns, scale=max(1, 128 // pictures[0].width)).save(DOCS / f"{name}.png", optimize=True)
+        contact_sheet(pictures, columns, scale=max(1, 128 // pictures[0].width)).save(DOCS / file, optimize=True, quality=85)
 
 
 def train(preset: Preset, work: Path, device: str) -> None:

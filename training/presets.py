@@ -37,7 +37,7 @@ PRESETS = {
         clip=Stage(steps=1200, batch=128, lr=1e-3),
         denoiser=Stage(steps=7000, batch=32, lr=1e-3, warmup=200),
         variants=4, precision="bf16",
-        duration="about two and a half hours on two cores with AMX, several times that on older ones",
+        duration="about two hours on two cores with AMX, several times that on older ones",
     ),
     "gpu": Preset(
         size=128, vae_channels=(32, 64, 96, 96), concepts=None,
