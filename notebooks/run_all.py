@@ -13,7 +13,9 @@ HERE = Path(__file__).parent
 def run(path: Path) -> None:
     """Execute one notebook in a fresh kernel; a cell that fails raises and leaves the file as it was."""
     notebook = nbformat.read(path, as_version=4)
-    client = NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}})
+    here = {"metadata": {"path": str(path.parent)}}
+    client = NotebookClient(notebook, timeout=600, kernel_name="python3", resources=here)
+    client.extra_arguments = ["--IPKernelApp.log_level=ERROR"]  # no advice on encryption: the kernel is on this machine
     client.execute()
     notebook.metadata.pop("widgets", None)  # the state of widgets is large and of no use without their kernel
     notebook.metadata["language_info"] = {"name": "python"}

@@ -34,18 +34,40 @@ def contact_sheet(pictures: list[Image.Image], columns: int | None = None, scale
     return sheet
 
 
-def film(pictures: list[Image.Image], seconds: float = 5.0, scale: int = 3, alt: str = "film"):
-    """Pictures as a looping film that a notebook shows by itself; the last one stands for a second.
+def show(picture: Image.Image, width: int | None = None, alt: str = ""):
+    """A picture as a notebook's output: drawn at any width, but stored in its own pixels, so that the file stays small.
+
+    Args:
+        width: on the screen, in pixels; None shows every pixel as one.
+        alt: what the picture shows, for those who cannot see it.
 
     Returns:
-        IPython.display.HTML, an animated lossless WebP inside.
+        IPython.display.Image, a JPEG of high quality inside.
+    """
+    from IPython.display import Image as Shown
+
+    buffer = io.BytesIO()
+    picture.convert("RGB").save(buffer, "JPEG", quality=88, subsampling=0)
+    return Shown(buffer.getvalue(), format="jpeg", width=width or picture.width, alt=alt or None)
+
+
+def film(pictures: list[Image.Image], seconds: float = 5.0, width: int = 256, alt: str = "film"):
+    """Pictures as a looping film that a notebook shows by itself; the last one stands for a second.
+
+    Args:
+        seconds: length of one loop.
+        width: on the screen, in pixels.
+        alt: what the film shows, for those who cannot see it.
+
+    Returns:
+        IPython.display.HTML, an animated WebP inside.
     """
     from IPython.display import HTML
 
-    frames = [p.resize((p.width * scale, p.height * scale), Image.Resampling.NEAREST) for p in pictures]
-    durations = [max(20, round(1000 * seconds / len(frames)))] * len(frames)
+    durations = [max(20, round(1000 * seconds / len(pictures)))] * len(pictures)
     durations[-1] += 1000
     buffer = io.BytesIO()
-    frames[0].save(buffer, "WEBP", save_all=True, append_images=frames[1:], duration=durations, loop=0, lossless=True)
+    first, *rest = pictures
+    first.save(buffer, "WEBP", save_all=True, append_images=rest, duration=durations, loop=0, quality=85)
     data = base64.b64encode(buffer.getvalue()).decode()
-    return HTML(f'<img alt="{html.escape(alt, quote=True)}" src="data:image/webp;base64,{data}">')
+    return HTML(f'<img alt="{html.escape(alt, quote=True)}" width="{width}" src="data:image/webp;base64,{data}">')

@@ -1,12 +1,16 @@
 """The measures and the gallery, on icons whose answer is known."""
 
+import base64
+import io
+
 import numpy as np
 import pytest
+from IPython.core.formatters import DisplayFormatter
 from PIL import Image, ImageChops
 
 from sd_helpers import gallery
 from sd_helpers.metrics import background_of, clip_score, mean_difference, nearest_concepts, psnr
-from sd_helpers.views import contact_sheet, film
+from sd_helpers.views import contact_sheet, film, show
 
 
 def test_gallery_holds_four_styles_with_labels_and_tags():
@@ -76,5 +80,13 @@ def test_contact_sheet_and_film():
     assert sheet.getpixel((1, 1)) == (255, 0, 0) and sheet.getpixel((1, 12)) == (0, 0, 255)
     with pytest.raises(ValueError, match="one size"):
         contact_sheet([])
-    html = film(tiles, alt='a "film"').data
-    assert "data:image/webp;base64," in html and "&quot;film&quot;" in html
+    html = film(tiles, width=99, alt='a "film"').data
+    assert "data:image/webp;base64," in html and "&quot;film&quot;" in html and 'width="99"' in html
+
+
+def test_show_keeps_the_pixels_and_says_what_it_shows():
+    picture = Image.radial_gradient("L").resize((40, 20)).convert("RGB")
+    data, metadata = DisplayFormatter().format(show(picture, width=120, alt="rings"))
+    shown = Image.open(io.BytesIO(base64.b64decode(data["image/jpeg"])))
+    assert shown.size == picture.size and mean_difference(shown, picture) < 3
+    assert metadata["image/jpeg"] == {"width": 120, "alt": "rings"}
