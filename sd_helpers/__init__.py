@@ -24,9 +24,12 @@ _WHERE = {
     "denoise": "loop",
     "generate": "drawing",
     "starting_noise": "drawing",
+    "Sweep": "sweeping",
+    "sweep": "sweeping",
 }
 _MODULES = [
     "autoencoder",
+    "checks",
     "components",
     "drawing",
     "gallery",
@@ -34,9 +37,11 @@ _MODULES = [
     "loop",
     "metrics",
     "models",
+    "plots",
     "schedulers",
     "text",
     "views",
+    "widgets",
 ]
 
 __all__ = sorted([*_WHERE, *_MODULES])

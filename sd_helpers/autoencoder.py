@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from .checks import whole_number
+from .arguments import whole_number
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

@@ -8,8 +8,8 @@ import numbers
 import torch
 from PIL import Image, ImageOps
 
+from .arguments import whole_number
 from .autoencoder import check_size, latents_to_pil, pil_to_latent, to_rgb
-from .checks import whole_number
 from .components import Components
 from .loop import check_start_step, denoise
 from .schedulers import add_noise, set_timesteps
@@ -60,11 +60,11 @@ def generate(
     whole_number("seed", seed, 0, 2**63 - 1)
     if not callable(guidance_scale) and not isinstance(guidance_scale, numbers.Real):
         raise ValueError(f"guidance_scale={guidance_scale!r} must be a number, or a function of the step's index.")
-    batch_size = min(8, max(1, 2**19 // (height * width))) if batch_size is None else whole_number("batch_size", batch_size, 1)
+    batch_size = batch_limit(height, width, 8) if batch_size is None else whole_number("batch_size", batch_size, 1)
     if start_step and image is None:
         raise ValueError(f"start_step={start_step} needs an image to start from: pass image=, or start_step=0.")
     if image is not None:
-        image = ImageOps.fit(to_rgb(image), (width, height), Image.Resampling.LANCZOS)
+        image = fitted(image, height, width)
     settings = dict(guidance_scale=guidance_scale, num_inference_steps=num_inference_steps, start_step=start_step)
     pictures = []
     with _bar(len(prompts), batch_size, num_inference_steps - start_step, progress) as bar:
@@ -96,16 +96,35 @@ def starting_latents(components, seeds, height, width, num_inference_steps, imag
     """What the loop starts from, (n, 4, h, w): scaled noise, or an image's latents with the noise of `start_step`."""
     scheduler = copy.deepcopy(components.scheduler)
     set_timesteps(scheduler, num_inference_steps)
-    rows = []
-    for seed in seeds:
-        generator = torch.Generator("cpu").manual_seed(seed)
-        if image is None:
-            rows.append(_noise(components, generator, height, width) * scheduler.init_noise_sigma)
-        else:  # diffusers' order: first the sample of the latent distribution, then the noise
-            latent = pil_to_latent(image, components.vae, generator=generator).to(components.dtype)
-            begin = start_step * scheduler.order if start_step < num_inference_steps else len(scheduler.timesteps)
-            rows.append(add_noise(scheduler, latent, _noise(components, generator, height, width), begin))
-    return torch.cat(rows)
+    if image is None:
+        return torch.cat([starting_noise(components, seed, height, width) * scheduler.init_noise_sigma for seed in seeds])
+    begin = begin_index(scheduler, start_step, num_inference_steps)
+    return torch.cat([add_noise(scheduler, *latent_and_noise(components, image, seed), begin) for seed in seeds])
+
+
+def latent_and_noise(components: Components, image: Image.Image, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """An image's latents and the noise to lay on them, (1, 4, h, w) each, from one generator.
+
+    Drawn in diffusers' order: first the sample of the latent distribution, then the noise.
+    """
+    generator = torch.Generator("cpu").manual_seed(seed)
+    latent = pil_to_latent(image, components.vae, generator=generator).to(components.dtype)
+    return latent, _noise(components, generator, image.height, image.width)
+
+
+def begin_index(scheduler, start_step: int, num_inference_steps: int) -> int:
+    """Where in `scheduler.timesteps` a start step lies; they may be more than the steps."""
+    return start_step * scheduler.order if start_step < num_inference_steps else len(scheduler.timesteps)
+
+
+def fitted(image: Image.Image, height: int, width: int) -> Image.Image:
+    """Any picture as RGB of that size, its middle cropped to the shape."""
+    return ImageOps.fit(to_rgb(image), (width, height), Image.Resampling.LANCZOS)
+
+
+def batch_limit(height: int, width: int, most: int) -> int:
+    """How many pictures to draw at a time: `most`, or fewer if they are large."""
+    return min(most, max(1, most * 2**16 // (height * width)))
 
 
 def _size(components, height: int | None, width: int | None) -> tuple[int, int]:

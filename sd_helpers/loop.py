@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from .checks import whole_number
+from .arguments import whole_number
 from .guidance import guided
 from .schedulers import noise_level, set_timesteps
 
@@ -51,8 +51,8 @@ def denoise(
         latents: (n, 4, h, w), noise times `scheduler.init_noise_sigma`, or with a `start_step` what `add_noise` gives.
         prompt_embeds: (n, 77, D) or (1, 77, D), from `embed_prompt`.
         negative_embeds: the same for the negative or empty prompt; needed when guidance is on.
-        guidance_scale: a number, or a function of the step's index. As in diffusers, 1 (or less) is off, and the U-Net
-            then sees n latents, not 2n.
+        guidance_scale: a number, or a function of the step's index that gives a number, or one for each latent as a tensor
+            (n, 1, 1, 1). As in diffusers, a number of 1 (or less) is off, and the U-Net then sees n latents, not 2n.
         num_inference_steps: steps of the whole schedule.
         start_step: how many of them to leave out at the beginning, 0 to num_inference_steps. With diffusers' PNDM, which
             takes its second step twice, a later start than 0 ends a step short, as it does in diffusers' own pipelines.
@@ -88,7 +88,7 @@ def denoise(
         )
 
     def predict_noise(model_input, timestep, scale):
-        if scale <= 1:
+        if not torch.is_tensor(scale) and scale <= 1:
             return unet(model_input, timestep, prompt_embeds, return_dict=False)[0]
         context = torch.cat([negative_embeds, prompt_embeds])
         pair = unet(torch.cat([model_input] * 2), timestep, context, return_dict=False)[0]

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from diffusers import LMSDiscreteScheduler
 
-from .checks import whole_number
+from .arguments import whole_number
 
 
 class LMSScheduler(LMSDiscreteScheduler):

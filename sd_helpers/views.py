@@ -5,8 +5,12 @@ from __future__ import annotations
 import base64
 import html
 import io
+from typing import TYPE_CHECKING
 
 from PIL import Image
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 GAP = 2  # white pixels between tiles
 
@@ -34,21 +38,73 @@ def contact_sheet(pictures: list[Image.Image], columns: int | None = None, scale
     return sheet
 
 
-def show(picture: Image.Image, width: int | None = None, alt: str = ""):
-    """A picture as a notebook's output: drawn at any width, but stored in its own pixels, so that the file stays small.
+def show(picture: Image.Image | Figure, width: int | None = None, alt: str = ""):
+    """A picture or a plot as a notebook's output; a picture is drawn at any width, but stored in its own pixels.
 
     Args:
+        picture: a PIL picture, or a figure from `sd_helpers.plots`.
         width: on the screen, in pixels; None shows every pixel as one.
-        alt: what the picture shows, for those who cannot see it.
+        alt: what is to be seen, for those who cannot see it.
 
     Returns:
-        IPython.display.Image, a JPEG of high quality inside.
+        IPython.display.Image: a JPEG of high quality, or a PNG of a plot.
     """
     from IPython.display import Image as Shown
 
+    if isinstance(picture, Image.Image):
+        return Shown(_jpeg(picture), format="jpeg", width=width or picture.width, alt=alt or None)
+    buffer = io.BytesIO()
+    picture.savefig(buffer, format="png", dpi=90)
+    return Shown(buffer.getvalue(), format="png", width=width, alt=alt or None)
+
+
+def grid(pictures: list[Image.Image], rows: list[str], columns: list[str] = (), width: int = 96, alt: str = ""):
+    """A table of pictures, row by row, with a label before each row and above each column.
+
+    Args:
+        rows: a label for each row; "" for none.
+        columns: a label for each column; empty for none.
+        width: of one picture on the screen, in pixels.
+        alt: what the whole shows; each picture's own text is its labels.
+
+    Returns:
+        IPython.display.HTML
+
+    Raises:
+        ValueError: a number of pictures that the labels do not divide into full rows.
+    """
+    from IPython.display import HTML
+
+    per_row = len(columns) or (len(pictures) // len(rows) if rows else 0)
+    if not rows or len(pictures) != len(rows) * per_row:
+        raise ValueError(f"{len(pictures)} pictures do not fill a grid of {len(rows)} rows and {per_row} columns.")
+    escape = lambda text: html.escape(str(text), quote=True)  # noqa: E731
+    cell = "padding:1px 3px;text-align:center;background:none"
+    lines = [f'<table style="border-collapse:collapse;font-size:small" aria-label="{escape(alt)}">']
+    if columns:
+        lines.append("<tr><th></th>" + "".join(f'<th style="{cell}">{escape(c)}</th>' for c in columns) + "</tr>")
+    for r, row in enumerate(rows):
+        tiles = [f'<th style="{cell};text-align:right">{escape(row)}</th>']
+        for c, picture in enumerate(pictures[r * per_row : (r + 1) * per_row]):
+            text = escape(f"{row} {columns[c] if columns else ''}".strip())
+            data = base64.b64encode(_jpeg(picture)).decode()
+            tiles.append(f'<td style="{cell}"><img alt="{text}" width="{width}" src="data:image/jpeg;base64,{data}"></td>')
+        lines.append("<tr>" + "".join(tiles) + "</tr>")
+    return HTML("\n".join([*lines, "</table>"]))
+
+
+def captioned(picture: Image.Image, caption: str, width: int = 256):
+    """A picture with a line of text under it, as one output: IPython.display.HTML."""
+    from IPython.display import HTML
+
+    text, data = html.escape(caption, quote=True), base64.b64encode(_jpeg(picture)).decode()
+    return HTML(f'<img alt="{text}" width="{width}" src="data:image/jpeg;base64,{data}"><div>{text}</div>')
+
+
+def _jpeg(picture: Image.Image) -> bytes:
     buffer = io.BytesIO()
     picture.convert("RGB").save(buffer, "JPEG", quality=88, subsampling=0)
-    return Shown(buffer.getvalue(), format="jpeg", width=width or picture.width, alt=alt or None)
+    return buffer.getvalue()
 
 
 def film(pictures: list[Image.Image], seconds: float = 5.0, width: int = 256, alt: str = "film"):

@@ -1,0 +1,1 @@
+"""The checks of each notebook's exercises, one module a notebook."""
