@@ -1,7 +1,7 @@
 """Checks of the exercises: right or not yet, and a hint.
 
-A notebook ships with its exercises open: the answer is `...`, or a function that ends in `return ...`. The checks themselves are in
-`sd_helpers.exercises`, out of sight of who wants to think first.
+A notebook ships with its exercises open: the answer is `...`, or a function that ends in `return ...`. The checks themselves
+are in `sd_helpers.exercises`, out of sight of who wants to think first.
 """
 
 from __future__ import annotations
