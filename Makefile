@@ -7,11 +7,12 @@ TORCH_INDEX ?=
 # Containers often have no other user than root, whom Jupyter refuses unless told otherwise.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help env lab test notebooks train lint
+.PHONY: help env lab test test-browser notebooks train lint
 
 help:
 	@echo "make lab        install, then open JupyterLab on the first notebook"
 	@echo "make test       install, then run all tests and re-run every notebook"
+	@echo "make test-browser  open every notebook in JupyterLab in headless Chromium and move every control"
 	@echo "make env        only install, into .venv"
 	@echo "make notebooks  re-run every notebook and save its outputs"
 	@echo "make train      train emoji-sd anew (PRESET=cpu or gpu)"
@@ -31,6 +32,9 @@ lab: env
 
 test: env
 	$(BIN)/python -m pytest
+
+test-browser: env
+	$(BIN)/python -m pytest browser -p no:cacheprovider
 
 notebooks: env
 	$(BIN)/python notebooks/run_all.py

@@ -1,13 +1,18 @@
 """Run every notebook from top to bottom and save it with the outputs it produced. `make notebooks` calls this."""
 
+import base64
+import io
+import re
 import sys
 import time
 from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
+from PIL import Image
 
 HERE = Path(__file__).parent
+COVERS = HERE.parent / "docs" / "covers"
 
 
 def run(path: Path) -> None:
@@ -22,10 +27,20 @@ def run(path: Path) -> None:
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)  # times of day would change with every run
     nbformat.write(notebook, path)
+    save_cover(notebook, COVERS / f"{path.stem}.webp")
+
+
+def save_cover(notebook, path: Path) -> None:
+    """The first picture that the cell tagged "cover" shows, small, for the README's table."""
+    shown = [str(c.outputs) for c in notebook.cells if c.cell_type == "code" and "cover" in c.metadata.get("tags", ())]
+    for found in re.findall(r"[A-Za-z0-9+/]{300,}={0,2}", "".join(shown))[:1]:
+        picture = Image.open(io.BytesIO(base64.b64decode(found))).convert("RGB")
+        picture.thumbnail((240, 120), Image.Resampling.LANCZOS)
+        picture.save(path, quality=80)
 
 
 def main() -> None:
-    chosen = [Path(p) for p in sys.argv[1:]] or sorted(HERE.glob("[0-9]*.ipynb"))
+    chosen = [Path(p) for p in sys.argv[1:]] or sorted(p for p in HERE.rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
     for path in chosen:
         print(f"{path.name} ...", end=" ", flush=True)
         began = time.perf_counter()

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import torch
 
-OPEN = "Not answered yet: replace the ... and run both cells again."
+OPEN = "Not answered yet: replace the ... and run the cell again."
 
 
 class NotYet(Exception):  # noqa: N818

@@ -129,8 +129,11 @@ def _read_scheduler(source: str, network: dict):
 
 
 def _download(source: str, dtype) -> dict:
-    print(f"{source} is not on this machine yet: downloading it, several gigabytes, once.", flush=True)
+    import huggingface_hub
+
     try:
+        huggingface_hub.model_info(source, timeout=10)  # is it there? The download itself would retry for minutes
+        print(f"{source} is not on this machine yet: downloading it, several gigabytes, once.", flush=True)
         return _read(source, dtype, local_only=False)
     except Exception as error:
         raise ValueError(

@@ -63,7 +63,9 @@ def heatmap(
     values = np.asarray(values, dtype=float)
     figure, ax = axes(5.2, 4.2, title, xlabel, ylabel)
     ax.grid(False)
-    drawn = ax.imshow(values, cmap="viridis", aspect="auto" if values.shape[0] != values.shape[1] else "equal")
+    drawn = ax.imshow(
+        values, cmap="viridis", interpolation="nearest", aspect="auto" if values.shape[0] != values.shape[1] else "equal"
+    )
     figure.colorbar(drawn, label=label)
     if x_names is not None:
         ax.set_xticks(range(len(x_names)), x_names, rotation=60, ha="right", fontsize=7)

@@ -49,7 +49,9 @@ class Explorer:
     def show(self) -> Explorer:
         """Display the controls and the first result."""
         display(self.box)
-        self.outputs = [display(_shown(r), display_id=True) for r in self._results()]
+        results, said = self._results()
+        self.outputs = [display(_shown(result), display_id=True) for result in results]
+        self.status.value = _status(f"ready{said}")
         return self
 
     def redraw(self) -> None:
@@ -57,20 +59,21 @@ class Explorer:
         self.status.value = _status("drawing ...")
         began = time.perf_counter()
         try:
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always", UserWarning)
-                results = self._results()
+            results, said = self._results()
         except Exception as error:  # a learner's function may raise anything; the line says it, the explorer goes on
             self.status.value = _status(f"{type(error).__name__}: {error}", "alert")
             return
         for output, result in zip(self.outputs, results, strict=True):
             output.update(_shown(result))
-        said = "; ".join(str(w.message) for w in caught if w.category is UserWarning)
-        self.status.value = _status(f"ready, drawn in {time.perf_counter() - began:.1f} s" + (f". {said}" if said else ""))
+        self.status.value = _status(f"ready, drawn in {time.perf_counter() - began:.1f} s{said}")
 
-    def _results(self) -> tuple:
-        result = self.draw(**{name: control.value for name, control in self.controls.items()})
-        return result if isinstance(result, tuple) else (result,)
+    def _results(self) -> tuple[tuple, str]:
+        """What `draw` returns for the controls' values, and the warnings it gave, as text."""
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UserWarning)
+            result = self.draw(**{name: control.value for name, control in self.controls.items()})
+        said = "; ".join(str(w.message) for w in caught if w.category is UserWarning)
+        return (result if isinstance(result, tuple) else (result,)), said and f". {said}"
 
     def _moved(self, change) -> None:
         try:

@@ -1,0 +1,52 @@
+"""Plots and tables of pictures show what they are given."""
+
+import numpy as np
+import pytest
+from IPython.core.formatters import DisplayFormatter
+from matplotlib.figure import Figure
+from PIL import Image
+
+from sd_helpers import plots
+from sd_helpers.views import captioned, grid, show
+
+
+def test_curves_differ_by_colour_and_by_line():
+    figure = plots.curves([1, 2], {"a": [0, 1], "b": [1, 0]}, xlabel="x", ylabel="y", log_y=True)
+    (ax,) = figure.axes
+    assert [list(line.get_ydata()) for line in ax.lines] == [[0, 1], [1, 0]] and ax.get_yscale() == "log"
+    assert len({line.get_color() for line in ax.lines}) == len({line.get_linestyle() for line in ax.lines}) == 2
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["a", "b"]
+
+
+def test_curves_with_an_x_of_their_own():
+    (ax,) = plots.curves(None, {"a": ([5, 6, 7], [1, 2, 3])}, xlabel="x", ylabel="y").axes
+    assert list(ax.lines[0].get_xdata()) == [5, 6, 7]
+
+
+def test_histogram_heatmap_and_bars():
+    assert isinstance(plots.histogram({"noise": np.arange(9.0), "latents": np.ones(3)}, xlabel="value"), Figure)
+    ax = plots.heatmap([[0, 1], [2, 3]], x_names="ab", y_names="cd").axes[0]
+    assert ax.images[0].get_array().tolist() == [[0, 1], [2, 3]]
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["a", "b"]
+    (ax,) = plots.bars({"LMS": 1.5, "Euler": 2.0}, ylabel="s").axes
+    assert [bar.get_height() for bar in ax.patches] == [1.5, 2.0]
+
+
+def test_a_plot_is_shown_as_png_with_alt_text():
+    figure = plots.curves([1, 2], {"a": [0, 1]}, xlabel="x", ylabel="y")
+    data, metadata = DisplayFormatter().format(show(figure, alt="rises"))
+    assert "image/png" in data and metadata["image/png"]["alt"] == "rises"
+
+
+def test_grid_labels_every_picture():
+    tiles = [Image.new("RGB", (4, 4))] * 6
+    html = grid(tiles, ["<a>", "b"], [1, 2, 3], alt="sheet").data
+    assert html.count("<img") == 6 and 'alt="&lt;a&gt; 1"' in html and "<a>" not in html and html.count("<tr>") == 3
+    with pytest.raises(ValueError, match="5 pictures do not fill a grid of 2 rows and 3 columns"):
+        grid(tiles[:5], ["a", "b"], [1, 2, 3])
+    with pytest.raises(ValueError, match="do not fill"):
+        grid(tiles, [])
+
+
+def test_captioned():
+    assert "a &lt; b" in captioned(Image.new("RGB", (4, 4)), "a < b").data
