@@ -11,6 +11,8 @@ import nbformat
 from nbclient import NotebookClient
 from PIL import Image
 
+from sd_helpers.views import contact_sheet
+
 HERE = Path(__file__).parent
 COVERS = HERE.parent / "docs" / "covers"
 
@@ -31,12 +33,13 @@ def run(path: Path) -> None:
 
 
 def save_cover(notebook, path: Path) -> None:
-    """The first picture that the cell tagged "cover" shows, small, for the README's table."""
+    """The first pictures that the cell tagged "cover" shows, small and side by side, for the README's table."""
     shown = [str(c.outputs) for c in notebook.cells if c.cell_type == "code" and "cover" in c.metadata.get("tags", ())]
-    for found in re.findall(r"[A-Za-z0-9+/]{300,}={0,2}", "".join(shown))[:1]:
-        picture = Image.open(io.BytesIO(base64.b64decode(found))).convert("RGB")
-        picture.thumbnail((240, 120), Image.Resampling.LANCZOS)
-        picture.save(path, quality=80)
+    found = re.findall(r"[A-Za-z0-9+/]{300,}={0,2}", "".join(shown))[:4]
+    if found:
+        pictures = [Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB") for data in found]
+        sheet = contact_sheet([p.resize((round(p.width * 90 / p.height), 90), Image.Resampling.LANCZOS) for p in pictures])
+        sheet.save(path, quality=80)
 
 
 def main() -> None:

@@ -81,7 +81,7 @@ def denoise(
     scale_at = guidance_scale if callable(guidance_scale) else lambda index: guidance_scale
     if negative_embeds is not None:
         negative_embeds = _rows(negative_embeds, latents, "negative_embeds")
-    elif any(scale_at(index) > 1 for index in indices):
+    elif any(torch.is_tensor(scale) or scale > 1 for scale in map(scale_at, indices)):
         raise ValueError(
             "negative_embeds=None, but guidance_scale is above 1 and needs a prompt to lead away from: pass "
             "embed_prompt('', tokenizer, text_encoder), or guidance_scale=1."

@@ -1,0 +1,162 @@
+"""Checks of notebook 02's exercises."""
+
+import torch
+
+from ..checks import NotYet, answered, exercise, expect, expect_close
+
+SIGMAS = (0.0292, 0.5, 1.0, 2.6666, 14.6146)
+
+
+@exercise
+def exercise_1(alpha_cumprod_of):
+    """`alpha_cumprod_of(sigma)`: the value of alphas_cumprod that belongs to a sigma, a number or a tensor."""
+    for sigma in (*SIGMAS, torch.tensor(SIGMAS)):
+        value, right = answered(alpha_cumprod_of(sigma)), 1 / (1 + sigma**2)
+        hints = {
+            "That is the signal itself; alphas_cumprod is its square": right**0.5,
+            "That is the share of noise; alphas_cumprod is the share of signal, 1 at sigma 0": 1 - right,
+            "Sigma is a square root: square it before you solve for alphas_cumprod": 1 / (1 + sigma),
+            "Solve sigma**2 = (1 - a) / a for a: multiply by a, and bring both a to one side": 1 / sigma**2,
+        }
+        _compare(value, right, hints, f"At sigma {sigma:.4g} it is wrong" if isinstance(sigma, float) else "Wrong")
+    return f"Sigma 14.61 leaves {1 / (1 + SIGMAS[-1] ** 2):.4f}, and its square root is the 0.068 of the first plot."
+
+
+@exercise
+def exercise_2(predicted_x0):
+    """`predicted_x0(latents, noise_pred, sigma, exploding)`: the clean latents that a noise prediction implies."""
+    clean, noise = _two(seed=1)
+    for sigma in torch.tensor([0.3, 2.0, 14.6146]):
+        size = (1 + sigma**2) ** 0.5
+        exploding = clean + sigma * noise
+        value = answered(predicted_x0(exploding, noise, sigma, True))
+        hints = {
+            "Exploding: the noise is to be taken away, not added": exploding + sigma * noise,
+            "Exploding: there are sigma times the noise in the latents, not once": exploding - noise,
+            "Exploding latents are not scaled: x0 + sigma * noise, nothing else": clean / size,
+            "You treat exploding latents as preserving ones: is `exploding` the right way round?": size * exploding
+            - sigma * noise,
+        }
+        _compare(value, clean, hints, "Exploding: it is not the picture", tolerance=1e-3)
+        preserving = exploding / size
+        value = answered(predicted_x0(preserving, noise, sigma, False))
+        hints = {
+            "Preserving: that is the formula of the exploding form": preserving - sigma * noise,
+            "Preserving: multiply by sqrt(1 + sigma**2) to get to the exploding form, you divide": preserving / size
+            - sigma * noise,
+            "Preserving: scale the latents only, then take the noise away": size * (preserving - sigma * noise),
+            "Preserving: scale by sqrt(1 + sigma**2), you forgot the root": size**2 * preserving - sigma * noise,
+        }
+        _compare(value, clean, hints, "Preserving: it is not the picture", tolerance=1e-3)
+    return "Both forms lead to the same picture."
+
+
+@exercise
+def exercise_3(ddim_step):
+    """`ddim_step(latents, noise_pred, alpha, alpha_next)`: preserving latents after one DDIM step."""
+    clean, noise = _two(seed=2)
+    for alpha, alpha_next in torch.tensor([(0.0047, 0.02), (0.3, 0.6), (0.9, 0.9991), (0.99, 0.9999)]):
+        latents = alpha**0.5 * clean + (1 - alpha) ** 0.5 * noise
+        noise_pred = noise + 0.1 * clean.flip(-1)  # a prediction is never exact
+        x0 = (latents - (1 - alpha) ** 0.5 * noise_pred) / alpha**0.5
+        right = alpha_next**0.5 * x0 + (1 - alpha_next) ** 0.5 * noise_pred
+        value = answered(ddim_step(latents, noise_pred, alpha, alpha_next))
+        hints = {
+            "That is the picture it implies; now mix the noise prediction in again, with alpha_next": x0,
+            "It returns the latents it was given: mix with alpha_next, not with alpha": latents,
+            "The shares in a mixture are square roots: sqrt(alpha) and sqrt(1 - alpha)": (
+                alpha_next * (latents - (1 - alpha) * noise_pred) / alpha + (1 - alpha_next) * noise_pred
+            ),
+            "Divide by sqrt(alpha) to get the picture: after the noise is gone it is still shrunken": (
+                alpha_next**0.5 * (latents - (1 - alpha) ** 0.5 * noise_pred) + (1 - alpha_next) ** 0.5 * noise_pred
+            ),
+            "The share of the noise after the step is sqrt(1 - alpha_next)": alpha_next**0.5 * x0
+            + (1 - alpha) ** 0.5 * noise_pred,
+            "alpha is before the step and alpha_next after it; you have them the other way round": (
+                alpha**0.5 * (latents - (1 - alpha_next) ** 0.5 * noise_pred) / alpha_next**0.5 + (1 - alpha) ** 0.5 * noise_pred
+            ),
+        }
+        _compare(value, right, hints, f"From alpha {alpha:g} to {alpha_next:g} it is wrong", tolerance=1e-3)
+    return "That is DDIMScheduler.step, and Euler's straight line in the other form."
+
+
+@exercise
+def exercise_4(heun_step):
+    """`heun_step(latents, sigma, sigma_next, predict)`: exploding latents after one step of Heun's method."""
+    start, _ = _two(seed=3)
+    for sigma, sigma_next in ((14.0, 9.0), (2.0, 1.2), (0.5, 0.1)):
+        first = _perfect(start, sigma)
+        euler = start + (sigma_next - sigma) * first
+        second = _perfect(euler, sigma_next)
+        value = answered(heun_step(start, sigma, sigma_next, _perfect))
+        hints = {
+            "That is Euler's step: ask for a second slope where it ends, and use the mean of both": euler,
+            "The mean of two slopes is half their sum": start + (sigma_next - sigma) * (first + second),
+            "Take the step again from the beginning, not from where Euler's step ended": (
+                euler + (sigma_next - sigma) * (first + second) / 2
+            ),
+            "Use the mean of both slopes, not the second alone": start + (sigma_next - sigma) * second,
+            "Ask for the second slope at sigma_next: it is less noisy there": (
+                start + (sigma_next - sigma) * (first + _perfect(euler, sigma)) / 2
+            ),
+            "Ask for the second slope at the latents after Euler's step, not at those before it": (
+                start + (sigma_next - sigma) * (first + _perfect(start, sigma_next)) / 2
+            ),
+            "The step goes from sigma to sigma_next: sigma_next - sigma, which is negative": (
+                start - (sigma_next - sigma) * (first + second) / 2
+            ),
+        }
+        right = start + (sigma_next - sigma) * (first + second) / 2
+        _compare(value, right, hints, f"From sigma {sigma} to {sigma_next} it is wrong")
+    value = heun_step(start, 0.5, 0, _not_at_zero)
+    expect_close(value, start - 0.5 * _perfect(start, 0.5), "To sigma 0 it is Euler's step")
+    heun, euler = (_error(step) for step in (heun_step, _euler_step))
+    return f"On a path that is known exactly, ten steps of yours end {heun:.4f} off, ten of Euler's {euler:.4f}."
+
+
+def _two(seed: int):
+    """Two tensors of noise, (1, 4, 8, 8) each."""
+    return torch.randn(2, 1, 4, 8, 8, generator=torch.Generator().manual_seed(seed)).unbind(0)
+
+
+def _compare(value, right, hints: dict, otherwise: str, tolerance: float = 1e-4) -> None:
+    """Nothing if value is right, else `NotYet` with the hint of the mistake that gives this very value."""
+    try:
+        expect_close(value, right, otherwise, tolerance)
+    except NotYet as hint:
+        for text, mistake in hints.items():
+            expect(not _close(value, mistake, tolerance), f"{text}.")
+        raise hint
+
+
+def _close(value, other, tolerance: float) -> bool:
+    try:
+        value, other = (torch.as_tensor(v).detach().double().cpu() for v in (value, other))
+    except (TypeError, ValueError, RuntimeError):
+        return False
+    allowed = tolerance * max(1, float(other.abs().max()))
+    return value.shape == other.shape and bool((value - other).abs().max() <= allowed)
+
+
+def _perfect(latents, sigma):
+    """What a perfect network says when all pictures there are have independent numbers of standard deviation 0.5."""
+    return latents * sigma / (sigma**2 + 0.25)
+
+
+def _not_at_zero(latents, sigma):
+    expect(float(sigma) > 0, "The network was asked at sigma 0; when sigma_next is 0, return the Euler step")
+    return _perfect(latents, sigma)
+
+
+def _euler_step(latents, sigma, sigma_next, predict):
+    return latents + (sigma_next - sigma) * predict(latents, sigma)
+
+
+def _error(step) -> float:
+    """How far ten steps from sigma 10 to 0.1 end from where the path of `_perfect` leads, which is known."""
+    start, _ = _two(seed=4)
+    latents, sigmas = 10 * start, [10 * 0.01 ** (i / 10) for i in range(11)]
+    for sigma, sigma_next in zip(sigmas, sigmas[1:]):
+        latents = step(latents, sigma, sigma_next, _perfect)
+    exact = 10 * start * ((sigmas[-1] ** 2 + 0.25) / (sigmas[0] ** 2 + 0.25)) ** 0.5
+    return float((latents - exact).std())
