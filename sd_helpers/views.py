@@ -105,7 +105,7 @@ def captioned(picture: Image.Image, caption: str, width: int = 256):
 
 def _jpeg(picture: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    picture.convert("RGB").save(buffer, "JPEG", quality=88, subsampling=0)
+    picture.convert("RGB").save(buffer, "JPEG", quality=88, subsampling=0, optimize=True)
     return buffer.getvalue()
 
 
