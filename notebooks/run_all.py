@@ -39,7 +39,7 @@ def save_cover(notebook, path: Path) -> None:
     if found:
         pictures = [Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB") for data in found]
         sheet = contact_sheet([p.resize((round(p.width * 90 / p.height), 90), Image.Resampling.LANCZOS) for p in pictures])
-        sheet.save(path, quality=80)
+        sheet.crop((0, 0, min(sheet.width, 366), 90)).save(path, quality=80)
 
 
 def main() -> None:

@@ -112,7 +112,9 @@ def test_public_things_have_docstrings(path):
 
 
 def test_there_is_one_denoising_loop():
-    stepping = {p.name for p in MODULES if re.search(r"scheduler\.step\(", p.read_text())}
+    # The checks of exercises repeat what they ask for; nothing else does.
+    modules = [p for p in MODULES if p.parent.name != "exercises"]
+    stepping = {p.name for p in modules if re.search(r"scheduler\.step\(", p.read_text())}
     assert stepping == {"loop.py", "joining.py"}  # the latter is a scheduler made of schedulers
 
 

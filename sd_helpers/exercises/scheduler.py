@@ -56,10 +56,10 @@ def exercise_3(ddim_step):
     """`ddim_step(latents, noise_pred, alpha, alpha_next)`: preserving latents after one DDIM step."""
     clean, noise = _two(seed=2)
     for alpha, alpha_next in torch.tensor([(0.0047, 0.02), (0.3, 0.6), (0.9, 0.9991), (0.99, 0.9999)]):
-        latents = alpha**0.5 * clean + (1 - alpha) ** 0.5 * noise
+        latents = _mixed(clean, noise, alpha)
         noise_pred = noise + 0.1 * clean.flip(-1)  # a prediction is never exact
         x0 = (latents - (1 - alpha) ** 0.5 * noise_pred) / alpha**0.5
-        right = alpha_next**0.5 * x0 + (1 - alpha_next) ** 0.5 * noise_pred
+        right = _mixed(x0, noise_pred, alpha_next)
         value = answered(ddim_step(latents, noise_pred, alpha, alpha_next))
         hints = {
             "That is the picture it implies; now mix the noise prediction in again, with alpha_next": x0,
@@ -73,7 +73,7 @@ def exercise_3(ddim_step):
             "The share of the noise after the step is sqrt(1 - alpha_next)": alpha_next**0.5 * x0
             + (1 - alpha) ** 0.5 * noise_pred,
             "alpha is before the step and alpha_next after it; you have them the other way round": (
-                alpha**0.5 * (latents - (1 - alpha_next) ** 0.5 * noise_pred) / alpha_next**0.5 + (1 - alpha) ** 0.5 * noise_pred
+                _mixed((latents - (1 - alpha_next) ** 0.5 * noise_pred) / alpha_next**0.5, noise_pred, alpha)
             ),
         }
         _compare(value, right, hints, f"From alpha {alpha:g} to {alpha_next:g} it is wrong", tolerance=1e-3)
@@ -117,6 +117,11 @@ def exercise_4(heun_step):
 def _two(seed: int):
     """Two tensors of noise, (1, 4, 8, 8) each."""
     return torch.randn(2, 1, 4, 8, 8, generator=torch.Generator().manual_seed(seed)).unbind(0)
+
+
+def _mixed(clean, noise, alpha):
+    """Preserving latents where alphas_cumprod is alpha."""
+    return alpha**0.5 * clean + (1 - alpha) ** 0.5 * noise
 
 
 def _compare(value, right, hints: dict, otherwise: str, tolerance: float = 1e-4) -> None:

@@ -1,0 +1,103 @@
+"""The checks of notebook 02's exercises: right answers, the common wrong ones, and none."""
+
+import pytest
+import torch
+from diffusers import DDIMScheduler
+
+from sd_helpers.exercises import scheduler as check
+
+
+def ddim(latents, noise_pred, alpha, alpha_next):
+    """A right answer to exercise 3."""
+    x0 = (latents - (1 - alpha) ** 0.5 * noise_pred) / alpha**0.5
+    return alpha_next**0.5 * x0 + (1 - alpha_next) ** 0.5 * noise_pred
+
+
+def heun(x, s, n, predict):
+    """A right answer to exercise 4."""
+    first = predict(x, s)
+    euler = x + (n - s) * first
+    return euler if n == 0 else x + (n - s) * (first + predict(euler, n)) / 2
+
+
+RIGHT = {
+    1: [lambda s: 1 / (1 + s**2), lambda s: (1 + s * s) ** -1],
+    2: [
+        lambda x, e, s, exploding: x - s * e if exploding else x * (1 + s**2) ** 0.5 - s * e,
+        lambda x, e, s, exploding: (
+            (x if exploding else (x - s / (1 + s**2) ** 0.5 * e) * (1 + s**2) ** 0.5) - (s * e if exploding else 0)
+        ),
+    ],
+    3: [ddim],
+    4: [heun],
+}
+WRONG = {
+    1: [
+        (lambda s: (1 + s**2) ** -0.5, "its square"),
+        (lambda s: s**2 / (1 + s**2), "share of noise"),
+        (lambda s: 1 / (1 + s), "square root"),
+        (lambda s: 1 / s**2, "multiply by a"),
+        (lambda s: 0.5, "wrong"),
+        (lambda s: None, "return its result"),
+        (lambda s: s.no_such_thing, "AttributeError"),
+        (lambda s: float(1 / (1 + s**2)) if isinstance(s, float) else 0.1, "shape"),
+    ],
+    2: [
+        (lambda x, e, s, exploding: x - s * e, "exploding form"),
+        (lambda x, e, s, exploding: x + s * e, "taken away"),
+        (lambda x, e, s, exploding: x - e, "sigma times"),
+        (lambda x, e, s, exploding: x * (1 + s**2) ** 0.5 - s * e, "right way round"),
+        (lambda x, e, s, exploding: x - s * e if exploding else x / (1 + s**2) ** 0.5 - s * e, "you divide"),
+        (lambda x, e, s, exploding: x - s * e if exploding else (x - s * e) * (1 + s**2) ** 0.5, "latents only"),
+        (lambda x, e, s, exploding: x - s * e if exploding else x * (1 + s**2) - s * e, "forgot the root"),
+    ],
+    3: [
+        (lambda x, e, a, b: (x - (1 - a) ** 0.5 * e) / a**0.5, "mix the noise prediction in again"),
+        (lambda x, e, a, b: ddim(x, e, a, a), "mix with alpha_next"),
+        (lambda x, e, a, b: b * (x - (1 - a) * e) / a + (1 - b) * e, "square roots"),
+        (lambda x, e, a, b: b**0.5 * (x - (1 - a) ** 0.5 * e) + (1 - b) ** 0.5 * e, "Divide by sqrt"),
+        (lambda x, e, a, b: b**0.5 * (x - (1 - a) ** 0.5 * e) / a**0.5 + (1 - a) ** 0.5 * e, "sqrt(1 - alpha_next)"),
+        (lambda x, e, a, b: ddim(x, e, b, a), "other way round"),
+        (lambda x, e, a, b: x - e, "is wrong"),
+    ],
+    4: [
+        (lambda x, s, n, p: x + (n - s) * p(x, s), "Euler's step"),
+        (lambda x, s, n, p: x + (n - s) * (p(x, s) + p(x + (n - s) * p(x, s), n)), "half their sum"),
+        (lambda x, s, n, p: x + (n - s) * p(x + (n - s) * p(x, s), n), "the second alone"),
+        (lambda x, s, n, p: x + (n - s) * (p(x, s) + p(x + (n - s) * p(x, s), s)) / 2, "at sigma_next"),
+        (lambda x, s, n, p: x + (n - s) * (p(x, s) + p(x, n)) / 2, "not at those before"),
+        (lambda x, s, n, p: 2 * x - heun(x, s, n, p), "negative"),
+        (lambda x, s, n, p: heun(x, s, n, p) + (n - s) * p(x, s), "from the beginning"),
+        (lambda x, s, n, p: x + (n - s) * (p(x, s) + p(x + (n - s) * p(x, s), n)) / 2, "asked at sigma 0"),
+    ],
+}
+EXERCISES = {1: check.exercise_1, 2: check.exercise_2, 3: check.exercise_3, 4: check.exercise_4}
+
+
+@pytest.mark.parametrize("number, answer", [(n, a) for n, answers in RIGHT.items() for a in answers])
+def test_right_answers(number, answer, capsys):
+    EXERCISES[number](answer)
+    assert capsys.readouterr().out.startswith("Right.")
+
+
+@pytest.mark.parametrize("number, answer, hint", [(n, *pair) for n, pairs in WRONG.items() for pair in pairs])
+def test_wrong_answers_get_their_hint(number, answer, hint, capsys):
+    EXERCISES[number](answer)
+    printed = capsys.readouterr().out
+    assert printed.startswith("Not yet.") and hint in printed
+
+
+@pytest.mark.parametrize("number", EXERCISES)
+@pytest.mark.parametrize("answer", [..., lambda *arguments: ...])
+def test_open_exercises(number, answer, capsys):
+    EXERCISES[number](answer)
+    assert capsys.readouterr().out.startswith("Not answered yet")
+
+
+def test_the_ddim_step_asked_for_is_diffusers(capsys):
+    scheduler = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False)
+    scheduler.set_timesteps(20)
+    latents, noise = torch.randn(2, 1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    t = scheduler.timesteps[7]
+    alphas = scheduler.alphas_cumprod[t], scheduler.alphas_cumprod[t - 50]
+    torch.testing.assert_close(ddim(latents, noise, *alphas), scheduler.step(noise, t, latents).prev_sample)
