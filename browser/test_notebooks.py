@@ -12,6 +12,8 @@ NOTEBOOKS = sorted((ROOT / "notebooks").rglob("*.ipynb"))
 NOTEBOOKS = [path.relative_to(ROOT / "notebooks") for path in NOTEBOOKS if ".ipynb_checkpoints" not in path.parts]
 RUNNING = 400  # seconds for all cells of a notebook, on a slow machine
 DRAWING = 60  # seconds for one redraw of an explorer
+# Every text box gets another: guidance between equal prompts would change nothing.
+TEXTS = ("a red heart on a yellow background", "a fox", "a noto pizza on a blue background")
 PROMPTS = "() => [...document.querySelectorAll('.jp-CodeCell .jp-InputArea-prompt')].map(prompt => prompt.innerText.trim())"
 
 
@@ -65,9 +67,8 @@ def cell_of(explorer: Locator, page: Page) -> Locator:
 
 
 def shown(explorer: Locator, page: Page) -> str:
-    """What the outputs under an explorer's controls hold."""
-    outputs = cell_of(explorer, page).locator(".jp-OutputArea-output").all()
-    return "".join(o.inner_html() for o in outputs if o.locator(".sd-explorer").count() == 0)
+    """The pictures under an explorer's controls."""
+    return "".join(cell_of(explorer, page).locator(".jp-OutputArea-output img").evaluate_all("all => all.map(i => i.src)"))
 
 
 def move_all(explorer: Locator, page: Page) -> None:
@@ -77,7 +78,7 @@ def move_all(explorer: Locator, page: Page) -> None:
     for number in range(controls.count()):
         control, before = controls.nth(number), shown(explorer, page)
         control.scroll_into_view_if_needed()
-        move(control)
+        move(control, number)
         status = explorer.locator(".sd-status")
         deadline = time.monotonic() + DRAWING
         while shown(explorer, page) == before:
@@ -87,7 +88,7 @@ def move_all(explorer: Locator, page: Page) -> None:
         expect(status).to_contain_text("ready", timeout=1000 * DRAWING)
 
 
-def move(control: Locator) -> None:
+def move(control: Locator, number: int) -> None:
     """Change a control's value as one does with the keyboard."""
     kind = control.get_attribute("class")
     if "widget-slider" in kind:
@@ -99,9 +100,9 @@ def move(control: Locator) -> None:
     elif "widget-dropdown" in kind:
         select = control.locator("select")
         others = [i for i in range(select.locator("option").count()) if i != select.evaluate("s => s.selectedIndex")]
-        select.select_option(index=others[-1])
+        select.select_option(index=others[number % len(others)])
     elif "widget-text" in kind:
-        control.locator("input").fill("a red heart on a yellow background")
+        control.locator("input").fill(TEXTS[number % len(TEXTS)])
         control.locator("input").press("Enter")
     elif "widget-checkbox" in kind:
         control.locator("input").click()

@@ -101,8 +101,10 @@ def uploaded(value) -> Image.Image | None:
         return None
     file = value[0]
     try:
-        return Image.open(io.BytesIO(bytes(file["content"])))
-    except OSError as error:
+        picture = Image.open(io.BytesIO(bytes(file["content"])))
+        picture.load()  # otherwise a file that is cut short would fail later, where nobody knows its name
+        return picture
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"{file['name']!r} is not a picture that can be read: upload a PNG, JPEG or WebP.") from error
 
 

@@ -153,3 +153,10 @@ def test_the_reference_is_our_scheduler():
             check._schedule(LMSScheduler, 50), lambda x, t: noise, latents + scheduler.sigmas[start] * noise, start
         )
         torch.testing.assert_close(reached, latents, atol=1e-3, rtol=1e-3)
+
+
+def test_rounding_up_what_is_left_out_is_not_truncating_what_is_run(capsys):
+    import math
+
+    check.exercise_1(lambda strength, n: math.ceil(n * (1 - strength)))
+    assert "Not yet" in capsys.readouterr().out

@@ -96,3 +96,7 @@ def test_uploaded_picture():
     assert uploaded([dict(name="a.png", content=memoryview(buffer.getvalue()))]).size == (5, 4)
     with pytest.raises(ValueError, match="'a.txt' is not a picture"):
         uploaded([dict(name="a.txt", content=memoryview(b"hello"))])
+    noise = io.BytesIO()
+    Image.effect_noise((64, 64), 90).save(noise, "PNG")
+    with pytest.raises(ValueError, match="'cut.png' is not a picture"):
+        uploaded([dict(name="cut.png", content=memoryview(noise.getvalue()[:500]))])

@@ -51,7 +51,7 @@ def exercise_2(two_wishes):
     """`two_wishes(noise_uncond, noise_a, noise_b, scale_a, scale_b)`: both differences, each with its scale, added once."""
     empty, a, b = _noises(3)
     for scale_a, scale_b in ((5.0, 3.0), (0.0, 4.0), (2.5, 0.0)):
-        value = answered(two_wishes(empty, a, b, scale_a, scale_b))
+        value = answered(two_wishes(empty.clone(), a.clone(), b.clone(), scale_a, scale_b))
         towards_a, towards_b = guided(empty, a, scale_a), guided(empty, b, scale_b)
         right = towards_a + scale_b * (b - empty)
         mistakes = {
@@ -140,7 +140,7 @@ def exercise_4(tamed):
     """`tamed(latents, sigma, noise_uncond, noise_text, guidance_scale, phi)`: guidance whose x0 keeps its size."""
     latents, empty, text = _noises(3, seed=4)
     for sigma, scale, phi in ((1.5, 7.5, 0.7), (0.4, 7.5, 1.0), (4.0, 12.0, 0.0)):
-        value = answered(tamed(latents, sigma, empty, text, scale, phi))
+        value = answered(tamed(latents.clone(), sigma, empty.clone(), text.clone(), scale, phi))
         plain = guided(empty, text, scale)
         x0, x0_text, x0_empty = (latents - sigma * noise for noise in (plain, text, empty))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 
 import torch
@@ -14,7 +15,19 @@ from sd_helpers.schedulers import LMSScheduler, scheduler_like, set_timesteps
 @exercise
 def exercise_1(start_step_of):
     """`start_step_of(strength, num_inference_steps)`: where diffusers' image-to-image pipeline begins."""
-    for n, strength in [(50, 0.8), (7, 0.3), (15, 0.5), (20, 1.0), (50, 0.0), (30, 0.99), (50, 0.34), (50, 1 - 17 / 50)]:
+    for n, strength in [
+        (50, 0.8),
+        (7, 0.3),
+        (15, 0.5),
+        (20, 1.0),
+        (50, 0.0),
+        (30, 0.99),
+        (50, 0.34),
+        (50, 1 - 17 / 50),
+        (10, 0.7),
+        (50, 0.42),
+        (20, 0.85),
+    ]:
         value, run = answered(start_step_of(strength, n)), min(int(n * strength), n)
         case = f"For strength={strength:g} and {n} steps it should be {n - run}, and is {value!r}."
         expect(value is not None, "It is None: does your function return its result?")
@@ -23,7 +36,7 @@ def exercise_1(start_step_of):
             expect(isinstance(value, numbers.Integral), f"It is {value!r}: a start step is a whole number, an int.")
             continue
         expect(value != n - round(n * strength), f"{case} diffusers truncates with int(), it does not round.")
-        left_out = (int(n * (1 - strength)), int(n - n * strength))
+        left_out = (int(n * (1 - strength)), int(n - n * strength), math.ceil(n * (1 - strength)))
         expect(value not in left_out, f"{case} diffusers truncates the number of steps it runs, not of those it leaves out.")
         expect(value != run, f"{case} That is how many steps are run; the start step is how many are left out.")
         raise NotYet(f"{case} How many steps does diffusers run? It leaves out the others.")

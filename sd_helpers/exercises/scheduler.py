@@ -29,7 +29,7 @@ def exercise_2(predicted_x0):
     for sigma in torch.tensor([0.3, 2.0, 14.6146]):
         size = (1 + sigma**2) ** 0.5
         exploding = clean + sigma * noise
-        value = answered(predicted_x0(exploding, noise, sigma, True))
+        value = answered(predicted_x0(exploding.clone(), noise.clone(), sigma, True))
         hints = {
             "Exploding: the noise is to be taken away, not added": exploding + sigma * noise,
             "Exploding: there are sigma times the noise in the latents, not once": exploding - noise,
@@ -39,7 +39,7 @@ def exercise_2(predicted_x0):
         }
         _compare(value, clean, hints, "Exploding: it is not the picture", tolerance=1e-3)
         preserving = exploding / size
-        value = answered(predicted_x0(preserving, noise, sigma, False))
+        value = answered(predicted_x0(preserving.clone(), noise.clone(), sigma, False))
         hints = {
             "Preserving: that is the formula of the exploding form": preserving - sigma * noise,
             "Preserving: multiply by sqrt(1 + sigma**2) to get to the exploding form, you divide": preserving / size
@@ -53,14 +53,14 @@ def exercise_2(predicted_x0):
 
 @exercise
 def exercise_3(ddim_step):
-    """`ddim_step(latents, noise_pred, alpha, alpha_next)`: preserving latents after one DDIM step."""
+    """`ddim_step(latents.clone(), noise_pred.clone(), alpha, alpha_next)`: preserving latents after one DDIM step."""
     clean, noise = _two(seed=2)
     for alpha, alpha_next in torch.tensor([(0.0047, 0.02), (0.3, 0.6), (0.9, 0.9991), (0.99, 0.9999)]):
         latents = _mixed(clean, noise, alpha)
         noise_pred = noise + 0.1 * clean.flip(-1)  # a prediction is never exact
         x0 = (latents - (1 - alpha) ** 0.5 * noise_pred) / alpha**0.5
         right = _mixed(x0, noise_pred, alpha_next)
-        value = answered(ddim_step(latents, noise_pred, alpha, alpha_next))
+        value = answered(ddim_step(latents.clone(), noise_pred.clone(), alpha, alpha_next))
         hints = {
             "That is the picture it implies; now mix the noise prediction in again, with alpha_next": x0,
             "It returns the latents it was given: mix with alpha_next, not with alpha": latents,
@@ -88,7 +88,7 @@ def exercise_4(heun_step):
         first = _perfect(start, sigma)
         euler = start + (sigma_next - sigma) * first
         second = _perfect(euler, sigma_next)
-        value = answered(heun_step(start, sigma, sigma_next, _perfect))
+        value = answered(heun_step(start.clone(), sigma, sigma_next, _perfect))
         hints = {
             "That is Euler's step: ask for a second slope where it ends, and use the mean of both": euler,
             "The mean of two slopes is half their sum": start + (sigma_next - sigma) * (first + second),
@@ -108,7 +108,7 @@ def exercise_4(heun_step):
         }
         right = start + (sigma_next - sigma) * (first + second) / 2
         _compare(value, right, hints, f"From sigma {sigma} to {sigma_next} it is wrong")
-    value = heun_step(start, 0.5, 0, _not_at_zero)
+    value = heun_step(start.clone(), 0.5, 0, _not_at_zero)
     expect_close(value, start - 0.5 * _perfect(start, 0.5), "To sigma 0 it is Euler's step")
     heun, euler = (_error(step) for step in (heun_step, _euler_step))
     return f"On a path that is known exactly, ten steps of yours end {heun:.4f} off, ten of Euler's {euler:.4f}."
