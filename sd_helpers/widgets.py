@@ -37,7 +37,7 @@ class Explorer:
         self.outputs, self.timer = None, None
         for name, control in controls.items():
             control.description = control.description or name.replace("_", " ")
-            control.style.description_width = "9em"
+            control.style.description_width = "11em"
             control.layout.width = control.layout.width or "34em"
             if hasattr(control, "continuous_update"):
                 # While one types, half a word is no prompt; while one drags, every rest is a wish.
