@@ -22,14 +22,57 @@ def embed_prompt(prompt, tokenizer, text_encoder) -> torch.Tensor:
     Warns:
         of words that do not fit in 77 positions and are lost.
     """
-    prompts = as_prompts(prompt)
-    for text in prompts:
-        lost = lost_words(text, tokenizer)
-        if lost:
-            warnings.warn(f"The prompt is too long: the model does not see its end, {lost!r}. Shorten it.", stacklevel=2)
-    tokens = tokenizer(prompts, padding="max_length", max_length=tokenizer.model_max_length, truncation=True, return_tensors="pt")
     with torch.no_grad():
-        return text_encoder(tokens.input_ids.to(text_encoder.device))[0]
+        return text_encoder(_token_ids(prompt, tokenizer).to(text_encoder.device))[0]
+
+
+def token_embeddings(prompt, tokenizer, text_encoder) -> torch.Tensor:
+    """The rows of the text encoder's table for a prompt's tokens: what goes into the transformer, before the positions.
+
+    The result is a copy, free to be edited and then given to `encode_embeddings`. Row 0 is the start token's.
+
+    Args:
+        prompt: a string, or a list of n strings.
+
+    Returns:
+        (n, 77, D), on the text encoder's device and in its dtype.
+
+    Raises, Warns:
+        as `embed_prompt`.
+    """
+    with torch.no_grad():
+        return text_encoder.get_input_embeddings()(_token_ids(prompt, tokenizer).to(text_encoder.device))
+
+
+def encode_embeddings(inputs_embeds: torch.Tensor, text_encoder) -> torch.Tensor:
+    """Token embeddings, edited or not, through the transformer: what `embed_prompt` does after its look-up.
+
+    The text encoder of transformers takes ids only, so a forward hook on its table hands on `inputs_embeds` in place
+    of the rows looked up; it is removed before this returns. Gradients flow to `inputs_embeds`.
+
+    Args:
+        inputs_embeds: (n, 77, D), from `token_embeddings`; the encoder adds the positions itself.
+
+    Returns:
+        (n, 77, D), the embeddings that the U-Net reads.
+
+    Raises:
+        ValueError: another shape, or more positions than the text encoder has.
+    """
+    config = text_encoder.config
+    shape = tuple(getattr(inputs_embeds, "shape", ()))
+    if len(shape) != 3 or shape[2] != config.hidden_size or not 0 < shape[1] <= config.max_position_embeddings:
+        raise ValueError(
+            f"inputs_embeds of shape {shape} must be (n, {config.max_position_embeddings}, {config.hidden_size}): "
+            "start from token_embeddings(prompt, tokenizer, text_encoder)."
+        )
+    table = text_encoder.get_input_embeddings()
+    rows = inputs_embeds.to(table.weight.device, table.weight.dtype)
+    hook = table.register_forward_hook(lambda module, ids, output: rows)
+    try:
+        return text_encoder(torch.zeros(shape[:2], dtype=torch.long, device=rows.device))[0]  # ids that nobody reads
+    finally:
+        hook.remove()
 
 
 def as_prompts(prompt, argument: str = "prompt") -> list[str]:
@@ -69,6 +112,18 @@ def known_and_unknown(prompt: str, tokenizer, text_encoder) -> list[tuple[str, b
 def unknown_words(prompt: str, tokenizer, text_encoder) -> list[str]:
     """The words of a prompt that the model has never seen in training and can make nothing of."""
     return [word for word, known in known_and_unknown(prompt, tokenizer, text_encoder) if not known]
+
+
+def _token_ids(prompt, tokenizer) -> torch.Tensor:
+    """A prompt's ids, (n, 77), with a warning in the name of the public function that was called with it."""
+    prompts = as_prompts(prompt)
+    for text in prompts:
+        lost = lost_words(text, tokenizer)
+        if lost:
+            warnings.warn(f"The prompt is too long: the model does not see its end, {lost!r}. Shorten it.", stacklevel=3)
+    return tokenizer(
+        prompts, padding="max_length", max_length=tokenizer.model_max_length, truncation=True, return_tensors="pt"
+    ).input_ids
 
 
 def _tokenize(prompt: str, tokenizer) -> list[str]:

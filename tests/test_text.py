@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from sd_helpers import embed_prompt, known_and_unknown, unknown_words
+from sd_helpers import embed_prompt, encode_embeddings, known_and_unknown, token_embeddings, unknown_words
 from sd_helpers.text import lost_words
 
 
@@ -73,3 +73,70 @@ def test_odd_prompts_embed(components):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             assert embed_prompt(prompt, components.tokenizer, components.text_encoder).isfinite().all()
+
+
+def test_token_embeddings_are_rows_of_the_table(components, published):
+    table = components.text_encoder.get_input_embeddings().weight
+    rows = token_embeddings([published["prompt"], ""], components.tokenizer, components.text_encoder)
+    assert rows.shape == (2, 77, table.shape[1])
+    ids = published["input_ids"]
+    assert torch.equal(rows[0, : len(ids)], table[ids])
+    assert torch.equal(rows[1, 0], table[49406]) and torch.equal(rows[1, 1:], table[49407].expand(76, -1))
+
+
+def test_token_embeddings_are_a_copy(components):
+    table = components.text_encoder.get_input_embeddings().weight
+    before = table.clone()
+    rows = token_embeddings("a puppy", components.tokenizer, components.text_encoder)
+    rows += 1
+    assert torch.equal(table, before) and not rows.requires_grad
+
+
+def test_token_embeddings_warn_and_refuse_as_embed_prompt_does(components):
+    with pytest.warns(UserWarning, match="rocket") as caught:
+        token_embeddings("puppy " * 75 + "rocket", components.tokenizer, components.text_encoder)
+    assert caught[0].filename == __file__  # the caller's line is named
+    with pytest.raises(ValueError, match="prompt="):
+        token_embeddings(7, components.tokenizer, components.text_encoder)
+
+
+def test_unedited_embeddings_encode_as_the_prompt_does(components):
+    prompts = ["A picture of a puppy", "", "a red apple on a blue background"]
+    rows = token_embeddings(prompts, components.tokenizer, components.text_encoder)
+    expected = embed_prompt(prompts, components.tokenizer, components.text_encoder)
+    assert_close(encode_embeddings(rows, components.text_encoder), expected)
+    assert_close(encode_embeddings(rows[:, :9], components.text_encoder), expected[:, :9])  # causal: a part is enough
+
+
+def test_a_word_is_its_row(components):
+    tokenizer, text_encoder = components.tokenizer, components.text_encoder
+    rows = token_embeddings("A picture of a puppy", tokenizer, text_encoder)
+    rows[0, 5] = text_encoder.get_input_embeddings().weight[42194]
+    assert_close(encode_embeddings(rows, text_encoder), embed_prompt("A picture of a skunk", tokenizer, text_encoder))
+
+
+def test_encode_embeddings_leaves_no_hook_behind(components):
+    tokenizer, text_encoder = components.tokenizer, components.text_encoder
+    before = embed_prompt("a puppy", tokenizer, text_encoder)
+    encode_embeddings(torch.zeros(1, 77, text_encoder.config.hidden_size), text_encoder)
+    assert torch.equal(embed_prompt("a puppy", tokenizer, text_encoder), before)
+    fails = text_encoder.register_forward_pre_hook(lambda module, given: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        encode_embeddings(torch.zeros(1, 77, text_encoder.config.hidden_size), text_encoder)
+    fails.remove()
+    assert torch.equal(embed_prompt("a puppy", tokenizer, text_encoder), before)
+
+
+def test_gradients_flow_to_the_rows_that_count(components):
+    rows = token_embeddings("a puppy", components.tokenizer, components.text_encoder).requires_grad_()
+    encode_embeddings(rows, components.text_encoder)[0, 2].sum().backward()
+    size = rows.grad[0].norm(dim=-1)
+    assert size[:3].min() > 0 and size[3:].max() == 0  # position 2 sees what stands before it and itself
+
+
+@pytest.mark.parametrize("shape", [(77, 128), (1, 78, 128), (1, 77, 64), (1, 0, 128), ()])
+def test_encode_embeddings_refuses_other_shapes(components, shape):
+    with pytest.raises(ValueError, match="inputs_embeds of shape.*token_embeddings"):
+        encode_embeddings(torch.zeros(shape), components.text_encoder)
+    with pytest.raises(ValueError, match="inputs_embeds"):
+        encode_embeddings("a puppy", components.text_encoder)
