@@ -1,0 +1,208 @@
+"""Teaching a model a thing from a few pictures: one new row of the token table (textual inversion), or LoRA on the U-Net.
+
+Gal et al. 2022, "An Image is Worth One Word"; Hu et al. 2021, "LoRA". What is learned is a `LearnedWord`: see `learned`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+
+from .arguments import whole_number
+from .autoencoder import pil_to_latent
+from .components import Components
+from .drawing import fitted
+from .learned import LearnedWord, check_word, embed_word, initial_row
+from .text import as_prompts, embed_prompt
+
+OnStep = Callable[[int, float], "bool | None"]
+
+
+def noise_loss(unet, scheduler, latents: torch.Tensor, embeds: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """The training objective of the U-Net on a batch: mean squared error of the noise that it predicts.
+
+    Args:
+        latents: (n, 4, h, w), of pictures.
+        embeds: (n, 77, D), of their captions.
+        generator: of the CPU; draws timesteps and noise. The n timesteps are one from each n-th of the schedule.
+
+    Returns:
+        a scalar, differentiable; 1 is what predicting no noise at all would score.
+    """
+    n, steps = len(latents), len(scheduler.alphas_cumprod)
+    share = (torch.arange(n) + torch.rand(n, generator=generator)) / n
+    timesteps = (share * steps).long().clamp(max=steps - 1)
+    noise = torch.randn(latents.shape, generator=generator).to(latents)
+    signal = scheduler.alphas_cumprod[timesteps].to(latents)[:, None, None, None]
+    noisy = signal.sqrt() * latents + (1 - signal).sqrt() * noise
+    predicted = unet(noisy, timesteps.to(latents.device), embeds, return_dict=False)[0]
+    return torch.nn.functional.mse_loss(predicted.float(), noise.float())
+
+
+def train(parameters, loss: Callable[[], torch.Tensor], num_steps: int, *, learning_rate: float, on_step=None) -> list[float]:
+    """Adam on a few parameters; can be stopped, and what was learned until then stays in them.
+
+    Args:
+        loss: draws a batch and returns its loss.
+        on_step: called with the step, counted from 0, and its loss; stops the training by returning True. So does Ctrl-C.
+
+    Returns:
+        the loss of every step that was taken.
+    """
+    optimizer = torch.optim.Adam(parameters, lr=learning_rate)
+    losses = []
+    try:
+        for step in range(whole_number("num_steps", num_steps, 0)):
+            value = loss()
+            optimizer.zero_grad()
+            value.backward()
+            optimizer.step()
+            losses.append(value.item())
+            if on_step is not None and on_step(step, losses[-1]):
+                break
+    except KeyboardInterrupt:
+        pass  # keep what was learned
+    return losses
+
+
+class TrainingPanel:
+    """A progress bar, the loss, and a button that stops a training and keeps what was learned.
+
+    A kernel hears of a click only while the cell waits: write `learned = await panel.run(learn_word, components, ...)`.
+    """
+
+    def __init__(self, num_steps: int):
+        import ipywidgets
+
+        self.stopped, self.num_steps = False, whole_number("num_steps", num_steps, 0)
+        self.bar = ipywidgets.IntProgress(max=num_steps, description="training")
+        self.button = ipywidgets.Button(description="Stop and keep", tooltip="end the training, keep what was learned")
+        self.said = ipywidgets.Label("step 0")
+        self.button.on_click(lambda button: setattr(self, "stopped", True))
+        self.box = ipywidgets.HBox([self.bar, self.button, self.said])
+
+    def __call__(self, step: int, loss: float) -> bool:
+        """What `train` calls after each step; True once the button was pressed."""
+        self.bar.value, self.said.value = step + 1, f"step {step + 1}, loss {loss:.3f}"
+        return self.stopped
+
+    async def run(self, learn: Callable, *args, **kwargs):
+        """Show the panel, run `learn_word` or `learn_lora` in a thread, return its result; an interrupt stops as well."""
+        from IPython.display import display
+
+        display(self.box)
+        call = asyncio.to_thread(learn, *args, num_steps=self.num_steps, on_step=self, **kwargs)
+        running = asyncio.ensure_future(call)
+        while not running.done():
+            try:
+                await asyncio.wait({running}, timeout=0.2)  # wakes up now and then, to hear of an interrupt
+            except asyncio.CancelledError:  # Jupyter's stop button
+                self.stopped = True
+        return running.result()
+
+
+def learn_word(
+    components: Components,
+    pictures: list,
+    prompts: list[str],
+    word: str,
+    *,
+    initial_word: str | None = None,
+    num_steps: int = 120,
+    batch_size: int = 4,
+    learning_rate: float = 0.02,
+    seed: int = 0,
+    on_step: OnStep | None = None,
+) -> LearnedWord:
+    """Textual inversion: find the row of the token table that makes a new word stand for what pictures show.
+
+    Nothing in the model changes; the one row is all that is trained.
+
+    Args:
+        pictures: three to five of the same thing, PIL.
+        prompts: a caption for each, with the word in it; what else they name, the word need not learn.
+        word: to be written in prompts, such as "<teapot>"; not in the tokenizer's vocabulary.
+        initial_word: whose row to begin with, its first token's; None begins with the mean of all words the model knows.
+        on_step: see `train`.
+
+    Raises:
+        ValueError: not one prompt for each picture, a prompt without the word, a word that is in the vocabulary.
+    """
+    tokenizer, text_encoder = components.tokenizer, components.text_encoder
+    check_word(word, tokenizer)
+    latents, prompts = _pairs(components, pictures, prompts)
+    for prompt in prompts:
+        if word not in prompt:
+            raise ValueError(f"prompts holds {prompt!r}, which lacks the word {word!r} that it should teach.")
+    row = initial_row(components, initial_word).requires_grad_()
+    draw = torch.Generator("cpu").manual_seed(whole_number("seed", seed, 0))
+
+    def loss():
+        chosen = _batch(len(prompts), whole_number("batch_size", batch_size, 1), draw)
+        embeds = embed_word([prompts[i] for i in chosen], word, row, tokenizer, text_encoder)
+        return noise_loss(components.unet, components.scheduler, latents[chosen], embeds, draw)
+
+    with torch.enable_grad():
+        losses = train([row], loss, num_steps, learning_rate=learning_rate, on_step=on_step)
+    return LearnedWord(word, row.detach(), tuple(losses))
+
+
+def learn_lora(
+    components: Components,
+    pictures: list,
+    prompts: list[str],
+    *,
+    rank: int = 4,
+    num_steps: int = 60,
+    batch_size: int = 4,
+    learning_rate: float = 2e-3,
+    seed: int = 0,
+    on_step: OnStep | None = None,
+) -> tuple[Components, list[float]]:
+    """LoRA: fine-tune the attention of a copy of the U-Net by two thin matrices beside each of its projections.
+
+    Args:
+        pictures, prompts: as in `learn_word`, or else a ValueError; the prompts use words that the tokenizer has.
+        rank: of the change to each matrix.
+
+    Returns:
+        components with the changed copy of the U-Net (`unet.disable_adapters()` turns the change off), and the losses.
+    """
+    from peft import LoraConfig
+
+    latents, prompts = _pairs(components, pictures, prompts)
+    with torch.no_grad():
+        embeds = embed_prompt(prompts, components.tokenizer, components.text_encoder)
+    unet, layers = copy.deepcopy(components.unet), ["to_q", "to_k", "to_v", "to_out.0"]
+    draw = torch.Generator("cpu").manual_seed(whole_number("seed", seed, 0))
+    with torch.random.fork_rng(devices=[]):  # peft draws its first matrix from the global generator
+        torch.manual_seed(seed)
+        unet.add_adapter(LoraConfig(r=whole_number("rank", rank, 1), lora_alpha=rank, target_modules=layers))
+    parameters = [p for p in unet.parameters() if p.requires_grad]
+
+    def loss():
+        chosen = _batch(len(prompts), whole_number("batch_size", batch_size, 1), draw)
+        return noise_loss(unet, components.scheduler, latents[chosen], embeds[chosen], draw)
+
+    with torch.enable_grad():
+        losses = train(parameters, loss, num_steps, learning_rate=learning_rate, on_step=on_step)
+    return replace(components, unet=unet.requires_grad_(False)), losses
+
+
+def _pairs(components: Components, pictures, prompts) -> tuple[torch.Tensor, list[str]]:
+    """Latents (n, 4, h, w) of the pictures, and a prompt for each."""
+    pictures, prompts = list(pictures), as_prompts(prompts, "prompts")
+    if len(pictures) != len(prompts):
+        raise ValueError(f"{len(pictures)} pictures but {len(prompts)} prompts; give one prompt for each picture.")
+    height, width = components.default_size
+    return torch.cat([pil_to_latent(fitted(p, height, width), components.vae) for p in pictures]), prompts
+
+
+def _batch(n: int, batch_size: int, generator: torch.Generator) -> torch.Tensor:
+    """Positions of `batch_size` of n pictures: all in a new order, again and again where the batch is larger."""
+    rounds = -(-batch_size // n)
+    return torch.cat([torch.randperm(n, generator=generator) for _ in range(rounds)])[:batch_size]
