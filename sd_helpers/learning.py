@@ -5,9 +5,7 @@ Gal et al. 2022, "An Image is Worth One Word"; Hu et al. 2021, "LoRA". What is l
 
 from __future__ import annotations
 
-import asyncio
 import copy
-from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -17,9 +15,8 @@ from .autoencoder import pil_to_latent
 from .components import Components
 from .drawing import fitted
 from .learned import LearnedWord, check_word, embed_word, initial_row
+from .stepwise import OnStep, Training
 from .text import as_prompts, embed_prompt
-
-OnStep = Callable[[int, float], "bool | None"]
 
 
 def noise_loss(unet, scheduler, latents: torch.Tensor, embeds: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -43,81 +40,22 @@ def noise_loss(unet, scheduler, latents: torch.Tensor, embeds: torch.Tensor, gen
     return torch.nn.functional.mse_loss(predicted.float(), noise.float())
 
 
-def train(parameters, loss: Callable[[], torch.Tensor], num_steps: int, *, learning_rate: float, on_step=None) -> list[float]:
-    """Adam on a few parameters; can be stopped, and what was learned until then stays in them.
-
-    Args:
-        loss: draws a batch and returns its loss.
-        on_step: called with the step, counted from 0, and its loss; stops the training by returning True. So does Ctrl-C.
-
-    Returns:
-        the loss of every step that was taken.
-    """
-    optimizer = torch.optim.Adam(parameters, lr=learning_rate)
-    losses = []
-    try:
-        for step in range(whole_number("num_steps", num_steps, 0)):
-            value = loss()
-            optimizer.zero_grad()
-            value.backward()
-            optimizer.step()
-            losses.append(value.item())
-            if on_step is not None and on_step(step, losses[-1]):
-                break
-    except KeyboardInterrupt:
-        pass  # keep what was learned
-    return losses
+def learn_word(components, pictures, prompts, word, *, num_steps: int = 120, on_step: OnStep | None = None, **settings):
+    """Textual inversion, `num_steps` steps of it: returns a `LearnedWord`. Arguments as in `word_training`, `Training.run`."""
+    return word_training(components, pictures, prompts, word, **settings).run(num_steps, on_step)
 
 
-class TrainingPanel:
-    """A progress bar, the loss, and a button that stops a training and keeps what was learned.
-
-    A kernel hears of a click only while the cell waits: write `learned = await panel.run(learn_word, components, ...)`.
-    """
-
-    def __init__(self, num_steps: int):
-        import ipywidgets
-
-        self.stopped, self.num_steps = False, whole_number("num_steps", num_steps, 0)
-        self.bar = ipywidgets.IntProgress(max=num_steps, description="training")
-        self.button = ipywidgets.Button(description="Stop and keep", tooltip="end the training, keep what was learned")
-        self.said = ipywidgets.Label("step 0")
-        self.button.on_click(lambda button: setattr(self, "stopped", True))
-        self.box = ipywidgets.HBox([self.bar, self.button, self.said])
-
-    def __call__(self, step: int, loss: float) -> bool:
-        """What `train` calls after each step; True once the button was pressed."""
-        self.bar.value, self.said.value = step + 1, f"step {step + 1}, loss {loss:.3f}"
-        return self.stopped
-
-    async def run(self, learn: Callable, *args, **kwargs):
-        """Show the panel, run `learn_word` or `learn_lora` in a thread, return its result; an interrupt stops as well."""
-        from IPython.display import display
-
-        display(self.box)
-        call = asyncio.to_thread(learn, *args, num_steps=self.num_steps, on_step=self, **kwargs)
-        running = asyncio.ensure_future(call)
-        while not running.done():
-            try:
-                await asyncio.wait({running}, timeout=0.2)  # wakes up now and then, to hear of an interrupt
-            except asyncio.CancelledError:  # Jupyter's stop button
-                self.stopped = True
-        return running.result()
-
-
-def learn_word(
+def word_training(
     components: Components,
     pictures: list,
     prompts: list[str],
     word: str,
     *,
     initial_word: str | None = None,
-    num_steps: int = 120,
     batch_size: int = 4,
     learning_rate: float = 0.02,
     seed: int = 0,
-    on_step: OnStep | None = None,
-) -> LearnedWord:
+) -> Training:
     """Textual inversion: find the row of the token table that makes a new word stand for what pictures show.
 
     Nothing in the model changes; the one row is all that is trained.
@@ -127,7 +65,9 @@ def learn_word(
         prompts: a caption for each, with the word in it; what else they name, the word need not learn.
         word: to be written in prompts, such as "<teapot>"; not in the tokenizer's vocabulary.
         initial_word: whose row to begin with, its first token's; None begins with the mean of all words the model knows.
-        on_step: see `train`.
+
+    Returns:
+        a `Training` whose result is a `LearnedWord`.
 
     Raises:
         ValueError: not one prompt for each picture, a prompt without the word, a word that is in the vocabulary.
@@ -146,23 +86,24 @@ def learn_word(
         embeds = embed_word([prompts[i] for i in chosen], word, row, tokenizer, text_encoder)
         return noise_loss(components.unet, components.scheduler, latents[chosen], embeds, draw)
 
-    with torch.enable_grad():
-        losses = train([row], loss, num_steps, learning_rate=learning_rate, on_step=on_step)
-    return LearnedWord(word, row.detach(), tuple(losses))
+    return Training([row], loss, lambda losses: LearnedWord(word, row.detach().clone(), tuple(losses)), learning_rate)
 
 
-def learn_lora(
+def learn_lora(components, pictures, prompts, *, num_steps: int = 60, on_step: OnStep | None = None, **settings):
+    """LoRA, `num_steps` steps of it. Arguments and result as in `lora_training`, `Training.run`."""
+    return lora_training(components, pictures, prompts, **settings).run(num_steps, on_step)
+
+
+def lora_training(
     components: Components,
     pictures: list,
     prompts: list[str],
     *,
     rank: int = 4,
-    num_steps: int = 60,
     batch_size: int = 4,
     learning_rate: float = 2e-3,
     seed: int = 0,
-    on_step: OnStep | None = None,
-) -> tuple[Components, list[float]]:
+) -> Training:
     """LoRA: fine-tune the attention of a copy of the U-Net by two thin matrices beside each of its projections.
 
     Args:
@@ -170,7 +111,8 @@ def learn_lora(
         rank: of the change to each matrix.
 
     Returns:
-        components with the changed copy of the U-Net (`unet.disable_adapters()` turns the change off), and the losses.
+        a `Training` whose result is components with the changed copy of the U-Net (`unet.disable_adapters()` turns the
+        change off), and the losses.
     """
     from peft import LoraConfig
 
@@ -188,9 +130,10 @@ def learn_lora(
         chosen = _batch(len(prompts), whole_number("batch_size", batch_size, 1), draw)
         return noise_loss(unet, components.scheduler, latents[chosen], embeds[chosen], draw)
 
-    with torch.enable_grad():
-        losses = train(parameters, loss, num_steps, learning_rate=learning_rate, on_step=on_step)
-    return replace(components, unet=unet.requires_grad_(False)), losses
+    def result(losses):
+        return replace(components, unet=copy.deepcopy(unet).requires_grad_(False)), list(losses)
+
+    return Training(parameters, loss, result, learning_rate)
 
 
 def _pairs(components: Components, pictures, prompts) -> tuple[torch.Tensor, list[str]]:

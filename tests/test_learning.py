@@ -13,7 +13,8 @@ from transformers.utils import logging as transformers_logging
 
 from sd_helpers import LearnedWord, embed_prompt, embed_word, gallery, learn_lora, learn_word, load_word, save_word, with_word
 from sd_helpers.learned import initial_row
-from sd_helpers.learning import TrainingPanel, noise_loss, train
+from sd_helpers.learning import noise_loss
+from sd_helpers.stepwise import Training, TrainingPanel
 
 WORD = "<tangerine>"
 GROUNDS = ("white", "blue", "yellow", "green")
@@ -87,53 +88,49 @@ def test_learning_a_word_lowers_the_loss_and_changes_nothing_else(components, pi
     assert loss(learned.rows) < loss(initial_row(components)) < 1
 
 
-@pytest.mark.parametrize("how", ["returns True", "interrupt", "button"])
+@pytest.mark.parametrize("how", ["returns True", "interrupt"])
 def test_a_stop_keeps_what_was_learned(components, pictures, captions, how):
-    panel = TrainingPanel(50)
-
     def on_step(step, loss):
         if step == 1 and how == "interrupt":
             raise KeyboardInterrupt
-        if step == 1 and how == "button":
-            panel.button.click()
-        return panel(step, loss) if how == "button" else step == 1
+        return step == 1
 
     learned = learn_word(components, pictures, captions, WORD, num_steps=50, batch_size=1, on_step=on_step)
     assert len(learned.losses) == 2 and not torch.equal(learned.rows, initial_row(components))
-    assert how != "button" or (panel.bar.value == 2 and "step 2" in panel.said.value)
 
 
-@pytest.mark.parametrize("how", ["to the end", "button", "interrupt"])
+@pytest.mark.parametrize("how", ["to the end", "button", "stop between steps", "stop in a step"])
 def test_a_panel_trains_while_the_cell_waits(capsys, how):
-    panel, x = TrainingPanel(300), torch.zeros(1, requires_grad=True)
+    panel, x = TrainingPanel(5 if how == "to the end" else 300), torch.zeros(1, requires_grad=True)
 
-    def learn(num_steps, on_step):
-        return train(
-            [x], lambda: (x - 3).square().sum(), num_steps if how != "to the end" else 5, learning_rate=0.1, on_step=slow
-        )
-
-    def slow(step, loss):
+    def loss():
         time.sleep(0.01)
-        return panel(step, loss)
+        if how == "stop in a step" and len(training.losses) == 7:
+            raise KeyboardInterrupt
+        return (x - 3).square().sum()
 
     async def cell():
-        running = asyncio.ensure_future(panel.run(learn))
+        running = asyncio.ensure_future(panel.run(training))
         await asyncio.sleep(0.1)
         if how == "button":
             panel.button.click()
-        if how == "interrupt":
+        if how == "stop between steps":
             running.cancel()  # what ipykernel does to a cell that waits
         return await running
 
-    losses = asyncio.run(cell())
-    assert x.item() > 0 and (len(losses) == 5 if how == "to the end" else 0 < len(losses) < 300)
+    training = Training([x], loss, lambda losses: x.item(), learning_rate=0.1)
+    assert asyncio.run(cell()) == x.item() > 0
+    steps = len(training.losses)
+    assert steps == 5 if how == "to the end" else 0 < steps < 300
+    assert panel.bar.value == steps and f"step {steps}, loss" in panel.said.value
 
 
 def test_training_finds_a_minimum():
     x = torch.zeros(1, requires_grad=True)
-    losses = train([x], lambda: (x - 3).square().sum(), 200, learning_rate=0.1)
+    training = Training([x], lambda: (x - 3).square().sum(), lambda losses: list(losses), learning_rate=0.1)
+    assert training.run(0) == []
+    losses = training.run(200)
     assert len(losses) == 200 and abs(x.item() - 3) < 0.05
-    assert train([x], lambda: x.sum(), 0, learning_rate=0.1) == []
 
 
 def test_noise_loss_is_the_training_objective(components, embeds):

@@ -1,0 +1,90 @@
+"""Training step by step: it can be watched, stopped by a button, and what was learned until then stays."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import torch
+
+from .arguments import whole_number
+
+OnStep = Callable[[int, float], "bool | None"]
+
+
+class Training:
+    """Adam on a few parameters, step by step. It can be stopped at any time, and what was learned until then stays."""
+
+    def __init__(self, parameters, loss: Callable[[], torch.Tensor], result: Callable, learning_rate: float):
+        """
+        Args:
+            loss: draws a batch and returns its loss.
+            result: makes what has been learned from the losses so far.
+        """
+        self.optimizer = torch.optim.Adam(parameters, lr=learning_rate)
+        self.loss, self.make_result = loss, result
+        self.losses: list[float] = []
+
+    def step(self) -> float:
+        """Take one step; returns its loss."""
+        with torch.enable_grad():
+            value = self.loss()
+        self.optimizer.zero_grad()
+        value.backward()
+        self.optimizer.step()
+        self.losses.append(value.item())
+        return self.losses[-1]
+
+    def result(self):
+        """What has been learned so far."""
+        return self.make_result(self.losses)
+
+    def run(self, num_steps: int, on_step: OnStep | None = None):
+        """Take steps, and return what was learned.
+
+        Args:
+            on_step: called with the step, counted from 0, and its loss; stops the training by returning True. So does Ctrl-C.
+        """
+        try:
+            for step in range(whole_number("num_steps", num_steps, 0)):
+                loss = self.step()
+                if on_step is not None and on_step(step, loss):
+                    break
+        except KeyboardInterrupt:
+            pass  # keep what was learned
+        return self.result()
+
+
+class TrainingPanel:
+    """A progress bar, the loss, and a button that stops a training and keeps what was learned.
+
+    A kernel hears of a click only while the cell waits: write `learned = await panel.run(word_training(components, ...))`.
+    """
+
+    def __init__(self, num_steps: int):
+        import ipywidgets
+
+        self.stopped, self.num_steps = False, whole_number("num_steps", num_steps, 0)
+        self.bar = ipywidgets.IntProgress(max=num_steps, description="training")
+        self.button = ipywidgets.Button(description="Stop and keep", tooltip="end the training, keep what was learned")
+        self.said = ipywidgets.Label("step 0")
+        self.button.on_click(lambda button: setattr(self, "stopped", True))
+        self.box = ipywidgets.HBox([self.bar, self.button, self.said])
+
+    async def run(self, training: Training):
+        """Show the panel, train, and return what was learned; Jupyter's own stop button ends it as well.
+
+        Between two steps the kernel may listen. A thread would leave it free all the time, but torch computes at half the
+        speed in every thread once there is a second.
+        """
+        from IPython.display import display
+
+        display(self.box)
+        try:
+            while len(training.losses) < self.num_steps and not self.stopped:
+                loss, step = training.step(), len(training.losses)
+                self.bar.value, self.said.value = step, f"step {step}, loss {loss:.3f}"
+                await asyncio.sleep(0.001)
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            pass  # Jupyter's stop button, during a step or between two
+        return training.result()
