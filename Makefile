@@ -7,7 +7,7 @@ TORCH_INDEX ?=
 # Containers often have no other user than root, whom Jupyter refuses unless told otherwise.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help env lab test test-browser notebooks train lint
+.PHONY: help env lab test test-browser notebooks bench train lint
 
 help:
 	@echo "make lab        install, then open JupyterLab on the first notebook"
@@ -15,6 +15,7 @@ help:
 	@echo "make test-browser  open every notebook in JupyterLab in headless Chromium and move every control"
 	@echo "make env        only install, into .venv"
 	@echo "make notebooks  re-run every notebook and save its outputs"
+	@echo "make bench      measure speed and memory beside diffusers' pipelines, about 15 minutes"
 	@echo "make train      train emoji-sd anew (PRESET=cpu or gpu)"
 
 env: .venv/installed
@@ -31,6 +32,7 @@ lab: env
 	$(BIN)/jupyter lab $(AS_ROOT) notebooks/00_the_whole_thing.ipynb
 
 test: env
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-cluster.txt -r requirements-openvino.txt
 	$(BIN)/python -m pytest
 
 test-browser: env
@@ -38,6 +40,10 @@ test-browser: env
 
 notebooks: env
 	$(BIN)/python notebooks/run_all.py
+
+bench: env
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-bench.txt
+	$(BIN)/python -m benchmarks
 
 lint: env
 	$(BIN)/ruff check .

@@ -27,6 +27,17 @@ class Components:
     device: torch.device
     dtype: torch.dtype
     name: str
+    reasons: tuple[str, ...] = ()  # why this device, this dtype and this runtime
+
+    def describe(self) -> str:
+        """What was loaded, where it runs and why, in a few lines."""
+        from .runtimes import original
+
+        parts = {"U-Net": original(self.unet), "VAE": self.vae, "text encoder": self.text_encoder}
+        sizes = ", ".join(f"{name} {sum(p.numel() for p in part.parameters()) / 1e6:.1f} M" for name, part in parts.items())
+        height, width = self.default_size
+        lines = [f"{self.name}: {width} x {height} pixels, {type(self.scheduler).__name__}", f"parameters: {sizes}"]
+        return "\n".join([*lines, *self.reasons])
 
     @property
     def factor(self) -> int:
@@ -42,11 +53,13 @@ class Components:
         """diffusers' own pipeline over the very same modules, without a safety checker, its progress bar off."""
         from diffusers import StableDiffusionPipeline
 
+        from .runtimes import original
+
         pipeline = StableDiffusionPipeline(
             vae=self.vae,
             text_encoder=self.text_encoder,
             tokenizer=self.tokenizer,
-            unet=self.unet,
+            unet=original(self.unet),
             scheduler=self.scheduler,
             safety_checker=None,
             feature_extractor=None,
@@ -66,7 +79,7 @@ class Components:
         pipeline.save_pretrained(folder)
 
 
-def load(model: str | os.PathLike | None = None, *, device=None, dtype=None) -> Components:
+def load(model: str | os.PathLike | None = None, *, device=None, dtype=None, runtime: str | None = None) -> Components:
     """Load a model's parts, weights frozen, in evaluation mode.
 
     Args:
@@ -75,15 +88,22 @@ def load(model: str | os.PathLike | None = None, *, device=None, dtype=None) -> 
         device: where to put it; None takes cuda, else mps, else cpu.
         dtype: torch.float32, float16 or bfloat16; None takes float16 on cuda for every
             model but emoji-sd, else float32.
+        runtime: what runs the U-Net. None is torch as it is, for everything. Faster, but for drawing only, are "openvino" on a
+            CPU (an optional extra of this package) and "compile", torch's compiler, which takes a minute to begin with.
 
     Raises:
         ValueError: no such model; a hub model that is neither in the cache nor reachable; a folder that is
-            incomplete or corrupt; a device that is not there; a dtype that is none. The library's own error is chained.
+            incomplete or corrupt; a device that is not there; a dtype that is none; a runtime that is unknown, not
+            installed, or not for this device. The library's own error is chained.
     """
+    from .runtimes import check_runtime, faster
+
     name = str(model or os.environ.get(models.ENVIRONMENT) or models.EMBEDDED)
     source = models.find(name)
+    wanted = dict(device=device, dtype=dtype)
     device, dtype = _device(device), _checked_dtype(dtype)
     dtype = dtype or _dtype(device, name)
+    check_runtime(runtime)
     try:
         parts = _read(source, dtype, local_only=True)
     except Exception as error:
@@ -92,7 +112,9 @@ def load(model: str | os.PathLike | None = None, *, device=None, dtype=None) -> 
         parts = _download(source, dtype)
     for module in (parts["vae"], parts["text_encoder"], parts["unet"]):
         module.to(device).requires_grad_(False).eval()
-    return Components(**parts, device=device, dtype=dtype, name=name)
+    parts["unet"] = faster(parts["unet"], runtime)
+    reasons = _reasons(wanted, device, dtype, runtime)
+    return Components(**parts, device=device, dtype=dtype, name=name, reasons=reasons)
 
 
 def _read(source: str, dtype, local_only: bool) -> dict:
@@ -178,6 +200,20 @@ def _checked_dtype(dtype):
     if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
         raise ValueError(f"dtype={dtype!r} must be torch.float32, torch.float16 or torch.bfloat16.")
     return dtype
+
+
+def _reasons(wanted: dict, device, dtype, runtime: str | None) -> tuple[str, ...]:
+    """For each choice a line with why it was made."""
+    found = {"cuda": "a CUDA GPU was found", "mps": "Apple's GPU was found", "cpu": "no GPU was found"}
+    half = "half the memory, and GPUs are fastest in it"
+    full = "exact, and small enough" if device.type == "cuda" else "this device computes it best"
+    why = {
+        "device": "asked for" if wanted["device"] is not None else found.get(device.type, "found"),
+        "dtype": "asked for" if wanted["dtype"] is not None else half if dtype.itemsize == 2 else full,
+        "runtime": "asked for; only for drawing" if runtime else "the default: everything can be looked into and changed",
+    }
+    chosen = {"device": str(device), "dtype": str(dtype).removeprefix("torch."), "runtime": runtime or "torch"}
+    return tuple(f"{name}: {chosen[name]} ({why[name]})" for name in chosen)
 
 
 def _dtype(device, name: str):

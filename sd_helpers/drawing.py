@@ -12,6 +12,7 @@ from .arguments import whole_number
 from .autoencoder import check_size, latents_to_pil, pil_to_latent, to_rgb
 from .components import Components
 from .loop import check_start_step, denoise
+from .memory import in_batches
 from .schedulers import add_noise, set_timesteps
 from .text import as_prompts, embed_prompt
 
@@ -53,6 +54,7 @@ def generate(
 
     Raises:
         ValueError: an argument out of its range or of a wrong type; the message names it.
+        MemoryError: not even one picture fits; a batch that does not is drawn in halves.
     """
     prompts, negatives = _pair_prompts(prompt, negative_prompt, num_images)
     height, width = _size(components, height, width)
@@ -66,14 +68,15 @@ def generate(
     if image is not None:
         image = fitted(image, height, width)
     settings = dict(guidance_scale=guidance_scale, num_inference_steps=num_inference_steps, start_step=start_step)
-    pictures = []
+
     with _bar(len(prompts), batch_size, num_inference_steps - start_step, progress) as bar:
-        for first in range(0, len(prompts), batch_size):
-            rows = slice(first, first + batch_size)
-            seeds = range(seed + first, seed + first + len(prompts[rows]))
+
+        def draw(rows: list[int]) -> list[Image.Image]:
+            seeds = [seed + row for row in rows]
             latents = starting_latents(components, seeds, height, width, num_inference_steps, image, start_step)
-            pictures += _draw(components, latents, prompts[rows], negatives[rows], settings, bar)
-    return pictures
+            return _draw(components, latents, [prompts[r] for r in rows], [negatives[r] for r in rows], settings, bar)
+
+        return [picture for _, drawn in in_batches(list(range(len(prompts))), batch_size, draw) for picture in drawn]
 
 
 def _draw(components, latents, prompts, negatives, settings: dict, bar) -> list[Image.Image]:

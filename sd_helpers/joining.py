@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 
 import torch
 
@@ -18,12 +19,17 @@ class Together:
     """
 
     def __init__(self, scheduler, start_steps: list[int], num_inference_steps: int):
-        self.schedulers = {start: copy.deepcopy(scheduler) for start in sorted(set(start_steps))}
-        self.first = self.schedulers[min(start_steps)]
+        """
+        Args:
+            start_steps: of each latent, rising, so that those who have joined are always the first rows.
+        """
+        groups = [(start, len(list(same))) for start, same in itertools.groupby(start_steps)]
+        ends = list(itertools.accumulate(count for _, count in groups))
+        self.schedulers = {start: copy.deepcopy(scheduler) for start, _ in groups}
+        self.first = self.schedulers[start_steps[0]]
         self.set_timesteps(num_inference_steps)
         self.begin = {start: begin_index(self.first, start, num_inference_steps) for start in self.schedulers}
-        self.begins = [self.begin[start] for start in start_steps]
-        self.rows = {start: [i for i, s in enumerate(start_steps) if s == start] for start in self.schedulers}
+        self.rows = {start: slice(end - count, end) for (start, count), end in zip(groups, ends)}
         self.index = 0
 
     config = property(lambda self: self.first.config)
@@ -63,6 +69,10 @@ class Together:
         self.index += 1
         return (reached,)
 
+    def joined(self, index: int) -> int:
+        """How many latents take the step with this index."""
+        return sum(rows.stop - rows.start for start, rows in self.rows.items() if self.begin[start] <= index)
+
     def _each(self, latents, change):
         changed = latents.clone()
         for start, rows in self.rows.items():
@@ -72,18 +82,19 @@ class Together:
 
     def only_begun(self, unet):
         """The U-Net, called for the latents that have joined only; it costs nothing for the others."""
-        begins, index = self.begins, min(self.begins)
+        total, index = max(rows.stop for rows in self.rows.values()), min(self.begin.values())
 
         def predict(model_input, timestep, context, return_dict=False):
             nonlocal index
-            joined = [begin <= index for begin in begins]
-            joined *= len(model_input) // len(joined)  # with guidance, every latent comes twice
+            joined = self.joined(index)
             index += 1
-            if all(joined):
+            if joined == total:
                 return unet(model_input, timestep, context, return_dict=False)
-            joined = torch.tensor(joined, device=model_input.device)
+            # With guidance every latent comes twice: all for the negative prompt, then all for the prompt.
+            inputs, contexts = (rows.unflatten(0, (-1, total))[:, :joined].flatten(0, 1) for rows in (model_input, context))
+            noise = unet(inputs, timestep, contexts, return_dict=False)[0]
             noise_pred = torch.zeros_like(model_input)
-            noise_pred[joined] = unet(model_input[joined], timestep, context[joined], return_dict=False)[0]
+            noise_pred.unflatten(0, (-1, total))[:, :joined] = noise.unflatten(0, (-1, joined))
             return (noise_pred,)
 
         return predict

@@ -100,11 +100,12 @@ def denoise(
 @torch.no_grad()
 def _steps(scheduler, indices, latents, predict_noise, scale_at, on_noise, on_step) -> Iterator[Step]:
     """The loop itself: scale, predict, (look or steer), step, (look or replace), yield."""
+    there = scheduler.timesteps.to(latents.device)  # copied once: a copy at every step would wait for the GPU
     for index in indices:
         timestep = scheduler.timesteps[index]
         signal, sigma = noise_level(scheduler, index)
         model_input = scheduler.scale_model_input(latents, timestep)
-        noise_pred = predict_noise(model_input, timestep.to(latents.device), scale_at(index))
+        noise_pred = predict_noise(model_input, there[index], scale_at(index))
         state = Step(index, float(timestep), sigma, signal, latents, noise_pred, latents / signal - sigma * noise_pred)
 
         replacement = on_noise(state) if on_noise else None

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import numbers
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
 from PIL import Image
 
 from .arguments import whole_number
-from .autoencoder import latents_to_pil
+from .batches import Cell, Request, draw, steps_of
 from .components import Components
-from .drawing import batch_limit, fitted, latent_and_noise
-from .joining import Together
-from .loop import check_start_step, denoise
-from .text import as_prompts, embed_prompt
+from .drawing import batch_limit, fitted
+from .loop import check_start_step
+from .memory import in_batches
+from .text import as_prompts
+
+if TYPE_CHECKING:
+    import os
+
+    from distributed import Client
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,8 @@ def sweep(
     negative_prompt: str = "",
     progress: bool = True,
     batch_size: int | None = None,
+    client: Client | None = None,
+    folder: str | os.PathLike | None = None,
 ) -> Sweep:
     """Draw from a picture with every combination of start step, guidance scale and seed.
 
@@ -72,45 +79,68 @@ def sweep(
         start_steps: whole numbers from 0 to num_inference_steps.
         guidance_scales: numbers; 1 is off.
         seeds: whole numbers.
-        batch_size: how many pictures to draw at a time; None takes 16, or fewer if they are large.
+        batch_size: how many pictures to draw at a time; None takes 16, or fewer if they are large or there are many workers.
+        client: a `dask.distributed.Client`: its workers, which have this package installed, draw the batches. Each loads the
+            model once; a model edited by hand is sent to them. In a notebook the grid fills as pictures come.
+        folder: where each picture is kept as soon as it is drawn. The same call draws only what is not there yet.
 
     Raises:
-        ValueError: an argument out of its range, of a wrong type or empty; the message names it.
+        ValueError: an argument out of its range, of a wrong type or empty; a folder that holds another sweep; a model edited
+            by hand that is too large to be sent. The message names what was wrong.
+        MemoryError: not even one picture fits; a batch that does not is drawn in halves.
+        OSError: a picture could not be kept, such as when the disk is full; those before it are.
     """
     from tqdm.auto import tqdm
 
     whole_number("num_inference_steps", num_inference_steps, 1)
     start_steps, guidance_scales, seeds = _checked(start_steps, guidance_scales, seeds, num_inference_steps)
-    texts = [_one_string(negative_prompt, "negative_prompt"), _one_string(prompt, "prompt")]
-    negative, positive = (embed_prompt(t, components.tokenizer, components.text_encoder) for t in texts)
+    prompt, negative_prompt = _one_string(prompt, "prompt"), _one_string(negative_prompt, "negative_prompt")
     height, width = components.default_size
-    pairs = {s: latent_and_noise(components, fitted(image, height, width), s) for s in seeds}
-    cells = [(start, scale, seed) for start in start_steps for scale in guidance_scales for seed in seeds]
-    batch_size = batch_limit(height, width, 16) if batch_size is None else whole_number("batch_size", batch_size, 1)
+    request = Request(prompt, negative_prompt, fitted(image, height, width), num_inference_steps)
+    cells = [Cell(start, scale, seed) for start in start_steps for scale in guidance_scales for seed in seeds]
+    pictures = {}
 
-    reached = []
-    total = sum(num_inference_steps - start for start, _, _ in cells)
-    with tqdm(total=total, disable=not progress, desc="sweep", leave=False) as bar:
-        for first in range(0, len(cells), batch_size):
-            batch = cells[first : first + batch_size]
-            together = Together(components.scheduler, [start for start, _, _ in batch], num_inference_steps)
-            latents = torch.cat([together.add_noise(*pairs[seed], start) for start, _, seed in batch])
-            scales = torch.tensor([max(1.0, scale) for _, scale, _ in batch]).to(latents)[:, None, None, None]
-            steps = denoise(
-                together.only_begun(components.unet),
-                together,
-                latents,
-                positive,
-                negative_embeds=negative,
-                guidance_scale=lambda index, scales=scales: scales,
-                num_inference_steps=num_inference_steps,
-                start_step=min(start for start, _, _ in batch),
-            )
-            for step in steps:
-                latents = step.latents
-                bar.update(sum(begin <= step.index for begin in together.begins))
-            reached += latents_to_pil(latents, components.vae)
-    return Sweep(reached, texts[1], start_steps, guidance_scales, seeds, num_inference_steps)
+    def result():
+        blank = Image.new("RGB", request.image.size, "lightgrey")  # for those still to come
+        images = [pictures.get(cell, blank) for cell in cells]
+        return Sweep(images, prompt, start_steps, guidance_scales, seeds, num_inference_steps)
+
+    if folder is not None:
+        from .keeping import SweepFolder
+
+        folder = SweepFolder(folder, components, request)
+        pictures = folder.read(cells)
+    shown = None
+    left = [cell for cell in sorted(set(cells)) if cell not in pictures]
+    batch_size = _batch_size(batch_size, height, width, left, client)
+    with tqdm(total=steps_of(cells, request), disable=not progress, desc="sweep", leave=False) as bar:
+        bar.update(bar.total - steps_of(left, request))
+        if client is None:
+            drawn = in_batches(left, batch_size, lambda batch: draw(components, request, batch, bar.update))
+        else:
+            from .cluster import draw_on
+            from .views import live
+
+            shown = live() if progress else None
+            drawn = draw_on(client, components, request, left, batch_size, lambda batch: bar.update(steps_of(batch, request)))
+        for batch, images in drawn:
+            new = dict(zip(batch, images))
+            if folder is not None:
+                folder.keep(new)
+            pictures |= new
+            if shown is not None:
+                shown.update(result())
+    if shown is not None:
+        shown.update(None)  # the sweep that is returned shows itself
+    return result()
+
+
+def _batch_size(batch_size: int | None, height: int, width: int, cells: list[Cell], client) -> int:
+    """How many cells to draw at a time; with a client few enough that every worker gets about four batches."""
+    if batch_size is not None:
+        return whole_number("batch_size", batch_size, 1)
+    most = batch_limit(height, width, 16)
+    return most if client is None else min(most, max(1, len(cells) // (4 * max(1, len(client.nthreads())))))
 
 
 def _checked(start_steps, guidance_scales, seeds, num_inference_steps: int):

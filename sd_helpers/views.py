@@ -129,3 +129,13 @@ def film(pictures: list[Image.Image], seconds: float = 5.0, width: int = 256, al
     first.save(buffer, "WEBP", save_all=True, append_images=rest, duration=durations, loop=0, quality=85)
     data = base64.b64encode(buffer.getvalue()).decode()
     return HTML(f'<img alt="{html.escape(alt, quote=True)}" width="{width}" src="data:image/webp;base64,{data}">')
+
+
+def live():
+    """A place in a notebook's output that can be shown anew with `.update(...)`, or None outside of notebooks."""
+    try:
+        from IPython import get_ipython
+        from IPython.display import HTML, display
+    except ImportError:
+        return None
+    return display(HTML(""), display_id=True) if hasattr(get_ipython(), "kernel") else None

@@ -1,0 +1,130 @@
+"""Other ways to run the U-Net, for speed: compiled by torch, or by OpenVINO. Only drawing; no gradients, nothing to look into.
+
+Each is called as diffusers' U-Net is, and gives the same noise to rounding.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+
+RUNTIMES = ("compile", "openvino")
+
+
+def check_runtime(runtime: str | None) -> None:
+    """A ValueError unless it is None or one of `RUNTIMES`."""
+    if runtime is not None and runtime not in RUNTIMES:
+        raise ValueError(f"runtime={runtime!r} must be None (torch as it is) or one of {', '.join(map(repr, RUNTIMES))}.")
+
+
+def faster(unet, runtime: str | None):
+    """The U-Net, run as `runtime` says; itself for None."""
+    return unet if runtime is None else {"compile": CompiledUNet, "openvino": OpenVinoUNet}[runtime](unet)
+
+
+def original(unet):
+    """diffusers' own U-Net inside of a faster one, or the one given."""
+    return unet.original if isinstance(unet, FasterUNet) else unet
+
+
+class FasterUNet:
+    """A U-Net that can only be called; whoever wants to look inside is told how to load one that allows it."""
+
+    def __init__(self, unet, runtime: str):
+        self.config, self.device, self.dtype, self.runtime = unet.config, unet.device, unet.dtype, runtime
+        self.original = unet
+
+    def __call__(self, sample, timestep, encoder_hidden_states, *, return_dict: bool = True, **others):
+        """As `UNet2DConditionModel.forward`.
+
+        Args:
+            sample: (n, 4, h, w).
+            timestep: a scalar.
+            encoder_hidden_states: (n, 77, D).
+
+        Raises:
+            ValueError: an input that needs a gradient, or an argument that this runtime does not know.
+        """
+        from diffusers.models.unets.unet_2d_condition import UNet2DConditionOutput
+
+        if sample.requires_grad or encoder_hidden_states.requires_grad:
+            raise ValueError(f"runtime={self.runtime!r} has no gradients: use `load()` without a runtime to steer or to train.")
+        unknown = [name for name, value in others.items() if value is not None]
+        if unknown:
+            raise ValueError(f"runtime={self.runtime!r} does not take {', '.join(unknown)}: use `load()` without a runtime.")
+        timestep = torch.as_tensor(timestep, dtype=torch.float32, device=sample.device)
+        noise = self._predict(sample, timestep, encoder_hidden_states)
+        return UNet2DConditionOutput(sample=noise) if return_dict else (noise,)
+
+    def __getattr__(self, name: str):
+        if name.startswith("_"):
+            raise AttributeError(name)
+        raise AttributeError(
+            f"the U-Net runs by runtime={self.runtime!r} and has no {name!r}: use `load()` without a runtime to look inside, to "
+            "change it or to train it."
+        )
+
+    def __deepcopy__(self, memo):
+        return self  # it holds no state that a copy would need of its own
+
+
+class CompiledUNet(FasterUNet):
+    """`torch.compile` with static shapes; on cuda with CUDA graphs. The first call of each shape takes a minute or more."""
+
+    def __init__(self, unet):
+        super().__init__(unet, "compile")
+        if unet.device.type == "cuda":
+            unet = unet.to(memory_format=torch.channels_last)
+            self._compiled = torch.compile(unet, mode="max-autotune", fullgraph=True, dynamic=False)
+        else:
+            self._compiled = torch.compile(unet, dynamic=False, options={"freezing": True})
+
+    @torch.no_grad()
+    def _predict(self, sample, timestep, context):
+        torch.compiler.cudagraph_mark_step_begin()
+        # CUDA graphs write every result to the same memory; callers keep theirs.
+        return self._compiled(sample, timestep, encoder_hidden_states=context, return_dict=False)[0].clone()
+
+
+class OpenVinoUNet(FasterUNet):
+    """OpenVINO on the CPU: weights packed once for this machine's convolutions. The first call of each shape takes a second."""
+
+    def __init__(self, unet):
+        super().__init__(unet, "openvino")
+        try:
+            import openvino
+        except ImportError as error:
+            raise ValueError("runtime='openvino' needs OpenVINO: pip install 'sd-helpers[openvino]'.") from error
+        if unet.device.type != "cpu" or unet.dtype != torch.float32:
+            raise ValueError(f"runtime='openvino' is for the CPU in float32, not for {unet.device.type} in {unet.dtype}.")
+        self._openvino = openvino
+        self._compiled = {}
+
+    def _predict(self, sample, timestep, context):
+        compiled = self._for_shape(sample, timestep, context)
+        noise = compiled([sample.numpy(), timestep.numpy(), context.contiguous().numpy()])[0]
+        return torch.from_numpy(noise.copy())
+
+    def _for_shape(self, *inputs):
+        """The network for inputs of these shapes."""
+        shapes = [tuple(tensor.shape) for tensor in inputs]
+        if str(shapes) not in self._compiled:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of the tracer, on branches that depend on shapes, which are fixed here
+                model = self._openvino.convert_model(Positional(self.original), example_input=inputs, input=shapes)
+            settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
+            self._compiled[str(shapes)] = self._openvino.compile_model(model, "CPU", settings)
+        return self._compiled[str(shapes)]
+
+
+class Positional(torch.nn.Module):
+    """A U-Net that takes and gives tensors only, as tracing needs it."""
+
+    def __init__(self, unet):
+        super().__init__()
+        self.unet = unet
+
+    def forward(self, sample, timestep, context):
+        """(n, 4, h, w), (), (n, 77, D) to (n, 4, h, w)."""
+        return self.unet(sample, timestep, context, return_dict=False)[0]

@@ -1,0 +1,187 @@
+"""Sweeps that are kept in a folder and go on where they stopped, and sweeps on the workers of a real local cluster."""
+
+import dataclasses
+import errno
+import os
+import signal
+import threading
+import time
+
+import pytest
+import torch
+
+from sd_helpers import keeping, load, sweep, sweeping
+from sd_helpers.metrics import mean_difference
+from sd_helpers.signature import alike, signature
+
+PROMPT = "a red apple on a blue background"
+
+
+@pytest.fixture(scope="module")
+def settings(picture):
+    axes = dict(start_steps=(0, 3, 6), guidance_scales=(1, 5), seeds=(3, 7))
+    return dict(image=picture, **axes, num_inference_steps=8, progress=False)
+
+
+@pytest.fixture(scope="module")
+def in_process(components, settings):
+    return sweep(components, PROMPT, **settings)
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    pytest.importorskip("distributed", reason="the optional extra [cluster] is not installed")
+    from distributed import LocalCluster
+
+    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0") as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def client(cluster):
+    from distributed import Client
+
+    with Client(cluster) as client:
+        client.wait_for_workers(2, timeout=60)
+        yield client
+
+
+def equal(first, second):
+    assert len(first.images) == len(second.images) > 1
+    assert max(map(mean_difference, first.images, second.images)) < 0.5
+
+
+@pytest.fixture
+def edited():
+    """The embedded model with one weight of the U-Net's last layer changed by hand."""
+    components = load("emoji-sd", device="cpu")
+    components.unet.conv_out.bias[0] += 0.1
+    return components
+
+
+def without_drawing(*args):
+    raise AssertionError("a picture was drawn again")
+
+
+def test_a_kept_sweep_is_read_back(components, settings, in_process, tmp_path, monkeypatch):
+    equal(sweep(components, PROMPT, **settings, folder=tmp_path), in_process)
+    assert len(list(tmp_path.glob("*.png"))) == 12
+    monkeypatch.setattr(sweeping, "draw", without_drawing)
+    equal(sweep(components, PROMPT, **settings, folder=tmp_path), in_process)
+
+
+def test_goes_on_where_it_was_interrupted(components, settings, in_process, tmp_path, monkeypatch):
+    drawn, draw = [], sweeping.draw
+
+    def interrupted(components, request, cells, on_steps):
+        if len(drawn) == 2:
+            raise KeyboardInterrupt
+        drawn.append(cells)
+        return draw(components, request, cells, on_steps)
+
+    monkeypatch.setattr(sweeping, "draw", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        sweep(components, PROMPT, **settings, folder=tmp_path, batch_size=3)
+    assert len(list(tmp_path.glob("*.png"))) == 6
+    half = min(tmp_path.glob("*.png"))
+    half.write_bytes(half.read_bytes()[:100])  # as after a power cut on a file system that lies
+    drawn.clear()
+    monkeypatch.setattr(sweeping, "draw", lambda *args: drawn.append(args[2]) or draw(*args))
+    equal(sweep(components, PROMPT, **settings, folder=tmp_path, batch_size=3), in_process)
+    assert sum(map(len, drawn)) == 7
+
+
+def test_a_full_disk_loses_nothing_that_was_written(components, settings, in_process, tmp_path, monkeypatch):
+    replace, written = os.replace, []
+
+    def full(source, target):
+        written.append(target)
+        if len(written) > 5:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        replace(source, target)
+
+    monkeypatch.setattr(keeping.os, "replace", full)
+    with pytest.raises(OSError, match="could not be written .*No space left.*same call again") as caught:
+        sweep(components, PROMPT, **settings, folder=tmp_path, batch_size=3)
+    assert caught.value.errno == errno.ENOSPC
+    monkeypatch.undo()
+    assert len(os.listdir(tmp_path)) == 5 and not list(tmp_path.glob(".*"))  # nothing half-written is left lying
+    equal(sweep(components, PROMPT, **settings, folder=tmp_path), in_process)
+
+
+@pytest.mark.parametrize("change", ["prompt", "num_inference_steps", "image", "model"])
+def test_a_folder_of_another_sweep_is_refused(components, settings, edited, tmp_path, change):
+    few = settings | dict(start_steps=[6], guidance_scales=[5], seeds=[3])
+    sweep(components, PROMPT, **few, folder=tmp_path)
+    other = {"num_inference_steps": dict(num_inference_steps=9), "image": dict(image=few["image"].rotate(90))}
+    model = edited if change == "model" else components
+    prompt = "a fox" if change == "prompt" else PROMPT
+    with pytest.raises(ValueError, match=f"holds a sweep with another .*{change}.*take another folder"):
+        sweep(model, prompt, **few | other.get(change, {}), folder=tmp_path)
+
+
+def test_a_folder_with_a_broken_label_is_refused(components, settings, tmp_path):
+    (tmp_path / "sweep.json").write_text("{")
+    with pytest.raises(ValueError, match="sweep.json cannot be read"):
+        sweep(components, PROMPT, **settings, folder=tmp_path)
+
+
+def test_signature_tells_models_apart(components, edited, picture):
+    mine = signature(components, ["", PROMPT], picture)
+    assert alike(mine, signature(load("emoji-sd", device="cpu"), ["", PROMPT], picture), torch.float32)
+    assert not alike(mine, signature(edited, ["", PROMPT], picture), torch.float32)
+    hooked = load("emoji-sd", device="cpu")
+    hooked.unet.mid_block.register_forward_hook(lambda module, args, output: output * 1.1)
+    assert not alike(mine, signature(hooked, ["", PROMPT], picture), torch.float32)
+    from diffusers import EulerDiscreteScheduler
+
+    from sd_helpers import scheduler_like
+
+    euler = dataclasses.replace(components, scheduler=scheduler_like(components.scheduler, EulerDiscreteScheduler))
+    assert not alike(mine, signature(euler, ["", PROMPT], picture), torch.float32)
+
+
+def test_a_cluster_draws_the_same(client, components, settings, in_process):
+    equal(sweep(components, PROMPT, **settings, client=client), in_process)
+    loads = client.run(lambda: __import__("sd_helpers.cluster").cluster.loaded.cache_info().misses)
+    assert list(loads.values()) == [1, 1]  # once per worker
+    sweep(components, PROMPT, **settings | dict(seeds=[4]), client=client)
+    assert client.run(lambda: __import__("sd_helpers.cluster").cluster.loaded.cache_info().misses) == loads
+
+
+def test_a_killed_worker_costs_nothing(client, components, settings, tmp_path):
+    longer = settings | dict(num_inference_steps=50, start_steps=(0, 1, 2, 3))
+    processes = client.run(os.getpid)
+    killed = []
+
+    def kill_one():
+        while not list(tmp_path.glob("*.png")):  # one batch is done, others are under way
+            time.sleep(0.02)
+        killed.append(len(list(tmp_path.glob("*.png"))))
+        os.kill(min(processes.values()), signal.SIGKILL)
+
+    threading.Thread(target=kill_one, daemon=True).start()
+    drawn = sweep(components, PROMPT, **longer, client=client, folder=tmp_path, batch_size=1)
+    assert killed and killed[0] < len(drawn.images)
+    equal(drawn, sweep(components, PROMPT, **longer))
+
+
+def test_an_edited_model_travels(client, edited, settings, in_process):
+    far = sweep(edited, PROMPT, **settings, client=client)
+    equal(far, sweep(edited, PROMPT, **settings))
+    assert mean_difference(far.images[0], in_process.images[0]) > 1
+
+
+def test_an_edited_model_too_large_to_send_is_refused(client, edited, settings, monkeypatch):
+    monkeypatch.setattr("sd_helpers.cluster.LARGEST", 1000)
+    with pytest.raises(ValueError, match="edited by hand.* GB are too much to send. Save them"):
+        sweep(edited, PROMPT, **settings, client=client)
+
+
+def test_a_cluster_without_workers(components, settings):
+    pytest.importorskip("distributed", reason="the optional extra [cluster] is not installed")
+    from distributed import Client, LocalCluster
+
+    with LocalCluster(n_workers=0, processes=False, dashboard_address=":0") as cluster, Client(cluster) as idle:
+        with_it = settings | dict(client=idle)
+        pytest.raises(ValueError, sweep, components, PROMPT, **with_it).match("has no workers: start some")
