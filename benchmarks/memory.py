@@ -9,12 +9,13 @@ from pathlib import Path
 from .rows import Row
 
 KERNEL = """
-import ipykernel.ipkernel, resource, sys
+import ipykernel.ipkernel, sys
 from sd_helpers import generate, load
 generate(load("emoji-sd", device="cpu"), "a puppy", num_inference_steps=10, progress=False)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000, flush=True)
+print("drawn", flush=True)
 sys.stdin.read()
 """
+PEAK, SHARE = ("status", "VmHWM:"), ("smaps_rollup", "Pss:")  # files of a process in /proc, and lines in them
 
 
 def rows(rounds: int):
@@ -35,13 +36,14 @@ def _kernels(count: int) -> tuple[list[float], list[float]]:
     pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     processes = [subprocess.Popen([sys.executable, "-W", "ignore", "-c", KERNEL], **pipes) for _ in range(count)]
     try:
-        peaks = [float(process.stdout.readline()) for process in processes]
-        return peaks, [_share(process.pid) for process in processes]
+        for process in processes:
+            process.stdout.readline()  # it has drawn
+        return [[_bytes(p.pid, file, key) / 1e6 for p in processes] for file, key in (PEAK, SHARE)]
     finally:
         for process in processes:
             process.communicate()
 
 
-def _share(pid: int) -> float:
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1000
+def _bytes(pid: int, file: str, key: str) -> int:
+    lines = Path(f"/proc/{pid}/{file}").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(key))

@@ -30,9 +30,9 @@ class Row:
 
     def _shown(self, values: list[float]) -> str:
         middle, low, high = statistics.median(values), min(values), max(values)
-        digits = 2 if middle < 10 else 0
+        digits = 3 if not self.unit else 2 if middle < 10 else 0
         spread = f" ({low:.{digits}f} to {high:.{digits}f})" if len(values) > 1 else ""
-        return f"{middle:.{digits}f} {self.unit}{spread}"
+        return f"{middle:.{digits}f} {self.unit}".rstrip() + spread
 
 
 def in_turns(rounds: int, *contenders: Callable[[], object]) -> list[list[float]]:

@@ -8,6 +8,8 @@ from PIL import Image, ImageOps
 
 from .arguments import whole_number
 
+DECODED_AT_ONCE = 2**20  # pixels, of all pictures together
+
 
 def to_rgb(image: Image.Image) -> Image.Image:
     """Any PIL picture as upright RGB: rotated as its EXIF says, transparency on white, 16-bit grey brought to 8 bits."""
@@ -61,15 +63,22 @@ def pil_to_latent(image: Image.Image, vae, *, generator: torch.Generator | None 
 
 def latents_to_pil(latents: torch.Tensor, vae) -> list[Image.Image]:
     """Decode (n, 4, h, w) latents, scaled as `pil_to_latent` gives them, to n pictures."""
+    latents = latents.to(vae.device, vae.dtype) / vae.config.scaling_factor
+    # The decoder's first layers at full size hold 128 channels for every pixel, more than all of the loop needs.
+    at_once = max(1, DECODED_AT_ONCE // (latents.shape[2] * latents.shape[3] * _factor(vae) ** 2))
     with torch.no_grad():
-        return tensor_to_pil(vae.decode(latents.to(vae.device, vae.dtype) / vae.config.scaling_factor).sample)
+        return [picture for part in latents.split(at_once) for picture in tensor_to_pil(vae.decode(part).sample)]
 
 
 def check_size(height: int, width: int, vae, argument: str = "height, width") -> None:
     """A ValueError unless both sides are positive multiples of the autoencoder's factor."""
-    factor = 2 ** (len(vae.config.block_out_channels) - 1)
+    factor = _factor(vae)
     remedy = f"Both sides must be multiples of {factor}, because one latent stands for {factor} x {factor} pixels."
     height, width = (whole_number(argument, side, remedy=remedy) for side in (height, width))
     if min(height, width) < factor or height % factor or width % factor:
         nearest = [max(factor, round(side / factor) * factor) for side in (height, width)]
         raise ValueError(f"{argument}: {height} x {width} pixels. {remedy} Nearest: {nearest[0]} x {nearest[1]}.")
+
+
+def _factor(vae) -> int:
+    return 2 ** (len(vae.config.block_out_channels) - 1)

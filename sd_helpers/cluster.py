@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .batches import draw
 from .components import Components, load
 from .memory import in_batches
+from .runtimes import original
 from .signature import alike, signature
 
 if TYPE_CHECKING:
@@ -20,6 +22,18 @@ if TYPE_CHECKING:
 
 LARGEST = 2**30  # bytes of a model edited by hand that are sent to workers; more would stall a scheduler for minutes
 _one_at_a_time = threading.Lock()  # a worker with several threads must not draw in each: a drawing uses all cores itself
+
+
+def check_client(client) -> None:
+    """A ValueError unless it is a client of a dask cluster that this call can wait for."""
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise ValueError("client= needs dask's distributed: pip install 'sd-helpers[cluster]'.") from error
+    if not isinstance(client, Client) or client.asynchronous:
+        raise ValueError(f"client={client!r} must be a dask.distributed.Client, not an asynchronous one; None draws here.")
+    if not client.nthreads():
+        raise ValueError(f"client={client!r} has no workers: start some, or pass client=None to draw in this process.")
 
 
 def draw_on(
@@ -33,15 +47,13 @@ def draw_on(
         on_batch: called with each batch that is done.
 
     Raises:
-        ValueError: no workers; or the model differs from what they load by its name and is too large to be sent.
+        ValueError: the model differs from what they load by its name and is too large to be sent.
         RuntimeError: workers died over one batch again and again.
     """
     from distributed import KilledWorker, as_completed
 
     if not cells:
         return
-    if not client.nthreads():
-        raise ValueError(f"client={client!r} has no workers: start some, or pass client=None to draw in this process.")
     model = _for_workers(client, components, request)
     batches = [cells[first : first + batch_size] for first in range(0, len(cells), batch_size)]
     futures = {client.submit(draw_there, model, request, batch, pure=False): batch for batch in batches}
@@ -66,6 +78,7 @@ def _for_workers(client: Client, components: Components, request: Request):
     refused = {worker: answer for worker, answer in answers.items() if answer is not True}
     if not refused:
         return named
+    components = replace(components, unet=original(components.unet))
     size = sum(p.nbytes for m in (components.vae, components.text_encoder, components.unet) for p in m.parameters())
     if size > LARGEST:
         worker, answer = next(iter(refused.items()))

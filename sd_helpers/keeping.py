@@ -23,12 +23,14 @@ class SweepFolder:
     """One PNG for each cell, and sweep.json, which says what they are pictures of.
 
     Raises:
-        ValueError: the folder holds pictures of another sweep.
+        ValueError: the folder holds pictures of another sweep, or is a file.
         OSError: it cannot be written.
     """
 
     def __init__(self, folder: str | os.PathLike, components: Components, request: Request):
         self.folder, self.size = Path(folder), request.image.size
+        if self.folder.exists() and not self.folder.is_dir():
+            raise ValueError(f"folder={str(folder)!r} is a file: give a folder, or a name that is free.")
         self.folder.mkdir(parents=True, exist_ok=True)
         wanted = {
             "prompt": request.prompt,

@@ -93,6 +93,10 @@ def sweep(
     from tqdm.auto import tqdm
 
     whole_number("num_inference_steps", num_inference_steps, 1)
+    if client is not None:
+        from .cluster import check_client, draw_on
+
+        check_client(client)
     start_steps, guidance_scales, seeds = _checked(start_steps, guidance_scales, seeds, num_inference_steps)
     prompt, negative_prompt = _one_string(prompt, "prompt"), _one_string(negative_prompt, "negative_prompt")
     height, width = components.default_size
@@ -118,7 +122,6 @@ def sweep(
         if client is None:
             drawn = in_batches(left, batch_size, lambda batch: draw(components, request, batch, bar.update))
         else:
-            from .cluster import draw_on
             from .views import live
 
             shown = live() if progress else None

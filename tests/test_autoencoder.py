@@ -10,7 +10,7 @@ from torch.testing import assert_close
 
 from sd_helpers import latents_to_pil, pil_to_latent
 from sd_helpers.autoencoder import pil_to_tensor, tensor_to_pil, to_rgb
-from sd_helpers.metrics import psnr
+from sd_helpers.metrics import mean_difference, psnr
 
 
 def test_round_trip(components, picture):
@@ -100,3 +100,13 @@ def test_sizes_that_do_not_fit(components, size):
 def test_not_a_picture(components, image):
     with pytest.raises(ValueError, match="PIL"):
         pil_to_latent(image, components.vae)
+
+
+def test_decodes_no_more_at_once_than_fits(components, picture, monkeypatch):
+    latents = torch.cat([pil_to_latent(picture, components.vae) * scale for scale in (1, 0.9, 0.8)])
+    together = latents_to_pil(latents, components.vae)
+    monkeypatch.setattr("sd_helpers.autoencoder.DECODED_AT_ONCE", 2 * picture.width * picture.height)
+    decode, rows = components.vae.decode, []
+    monkeypatch.setattr(components.vae, "decode", lambda z: rows.append(len(z)) or decode(z))
+    assert max(map(mean_difference, latents_to_pil(latents, components.vae), together)) < 0.5
+    assert rows == [2, 1] and len(together) == 3

@@ -48,7 +48,10 @@ def test_only_drawing(fast, embeds, tmp_path):
     noise = starting_noise(fast, 0)
     with pytest.raises(ValueError, match="runtime='openvino' has no gradients: use `load\\(\\)` without a runtime"):
         list(denoise(fast.unet, fast.scheduler, noise, embeds[0], guidance_scale=1, num_inference_steps=2, on_noise=push))
-    with pytest.raises(AttributeError, match="has no 'named_modules': use `load\\(\\)` without a runtime"), watch_attention(fast.unet):
+    with (
+        pytest.raises(AttributeError, match="has no 'named_modules': use `load\\(\\)` without a runtime"),
+        watch_attention(fast.unet),
+    ):
         pass
     with pytest.raises(ValueError, match="does not take cross_attention_kwargs"):
         fast.unet(noise, 1, embeds[0], cross_attention_kwargs={"scale": 1})

@@ -126,6 +126,22 @@ def test_a_folder_with_a_broken_label_is_refused(components, settings, tmp_path)
         sweep(components, PROMPT, **settings, folder=tmp_path)
 
 
+def test_a_file_is_no_folder(components, settings, tmp_path):
+    (tmp_path / "x").write_text("mine")
+    with pytest.raises(ValueError, match="x' is a file: give a folder"):
+        sweep(components, PROMPT, **settings, folder=tmp_path / "x")
+    assert (tmp_path / "x").read_text() == "mine"
+
+
+def test_no_client(components, settings, monkeypatch):
+    pytest.importorskip("distributed", reason="the optional extra [cluster] is not installed")
+    with pytest.raises(ValueError, match="client='tcp://x:1' must be a dask.distributed.Client"):
+        sweep(components, PROMPT, **settings, client="tcp://x:1")
+    monkeypatch.setitem(__import__("sys").modules, "distributed", None)
+    with pytest.raises(ValueError, match="pip install 'sd-helpers\\[cluster\\]'"):
+        sweep(components, PROMPT, **settings, client="tcp://x:1")
+
+
 def test_signature_tells_models_apart(components, edited, picture):
     mine = signature(components, ["", PROMPT], picture)
     assert alike(mine, signature(load("emoji-sd", device="cpu"), ["", PROMPT], picture), torch.float32)
