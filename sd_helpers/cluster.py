@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
 
 from .batches import draw
 from .components import Components, load
@@ -47,69 +51,95 @@ def draw_on(
         on_batch: called with each batch that is done.
 
     Raises:
-        ValueError: the model differs from what they load by its name and is too large to be sent.
+        ValueError: the model differs from what a worker loads by its name, and is too large to be sent.
         RuntimeError: workers died over one batch again and again.
     """
     from distributed import KilledWorker, as_completed
 
-    if not cells:
-        return
-    model = _for_workers(client, components, request)
-    batches = [cells[first : first + batch_size] for first in range(0, len(cells), batch_size)]
-    futures = {client.submit(draw_there, model, request, batch, pure=False): batch for batch in batches}
-    try:
-        for future, pictures in as_completed(futures, with_results=True):
-            on_batch(futures[future])
-            yield futures[future], pictures
-    except KilledWorker as error:
-        raise RuntimeError(
-            "workers died several times over the same batch, most likely for want of memory. Pass a smaller batch_size, or "
-            "give each worker more memory. With folder=, the same call goes on where this one stopped."
-        ) from error
-    finally:
-        client.cancel(list(futures))
+    left = [cells[first : first + batch_size] for first in range(0, len(cells), batch_size)]
+    model = Named(components.name, components.dtype, _answers(components, request))
+    while left:
+        futures = {client.submit(draw_there, model, request, batch, pure=False): batch for batch in left}
+        try:
+            for future, drawn in as_completed(futures, with_results=True):
+                if isinstance(drawn, str):  # why the worker does not have this model
+                    model = _sent(client, components, drawn)
+                    break
+                left.remove(futures[future])
+                on_batch(futures[future])
+                yield futures[future], drawn
+        except KilledWorker as error:
+            raise RuntimeError(
+                "workers died several times over the same batch, most likely for want of memory. Pass a smaller batch_size, or "
+                "give each worker more memory. With folder=, the same call goes on where this one stopped."
+            ) from error
+        finally:
+            client.cancel(list(futures))
 
 
-def _for_workers(client: Client, components: Components, request: Request):
-    """What workers need to have the model: its name, if that gives them the same one, else the model itself."""
-    asked = [request.negative_prompt, request.prompt], request.image
-    named = components.name, components.dtype, signature(components, *asked)
-    answers = client.run(knows, named, *asked, on_error="return")
-    refused = {worker: answer for worker, answer in answers.items() if answer is not True}
-    if not refused:
-        return named
+class Named(NamedTuple):
+    """A model that workers load themselves, and what it should answer."""
+
+    name: str
+    dtype: torch.dtype
+    answers: tuple[float, ...]
+
+
+def _answers(components: Components, request: Request) -> tuple[float, ...]:
+    return tuple(signature(components, [request.negative_prompt, request.prompt], request.image))
+
+
+def _sent(client: Client, components: Components, refusal: str):
+    """The model itself, sent to all workers; a ValueError if it is too large for that."""
     components = replace(components, unet=original(components.unet))
     size = sum(p.nbytes for m in (components.vae, components.text_encoder, components.unet) for p in m.parameters())
     if size > LARGEST:
-        worker, answer = next(iter(refused.items()))
         raise ValueError(
-            f"these components are not what workers load as {components.name!r} ({worker}: {answer}), and {size / 1e9:.1f} GB "
-            "are too much to send. Save them with `components.save(folder)` where all workers can read it, and sweep with "
-            "`load(folder)`."
+            f"these components are not what workers load as {components.name!r} ({refusal}), and {size / 1e9:.1f} GB are too "
+            "much to send. Save them with `components.save(folder)` where all workers can read it, and sweep with `load(folder)`."
         )
     return client.scatter(components, broadcast=True, hash=False)
 
 
-def knows(named, prompts, image):
-    """On a worker: True if the model it loads by this name gives the same answers, else why not."""
-    name, dtype, answers = named
-    try:
-        with _one_at_a_time:
-            same = alike(answers, signature(loaded(name, dtype), prompts, image), dtype)
-    except Exception as error:
-        return f"{type(error).__name__}: {error}"
-    return same or "it gives other answers: a different version, or edited by hand"
+def draw_there(model, request: Request, cells: list[Cell]) -> list[Image.Image] | str:
+    """On a worker: draw one batch, or say why the model of this name is not the one that is meant."""
+    with _one_at_a_time:
+        if isinstance(model, Named):
+            try:
+                components = loaded(model.name, model.dtype)
+            except Exception as error:
+                return f"{type(error).__name__}: {error}"
+            if not answers_as(model, request):
+                return "a worker's gives other answers: it is of another version, or this one was edited by hand"
+        else:
+            components = model
+        drawn = in_batches(cells, len(cells), lambda batch: draw(components, request, batch))
+        return [picture for _, pictures in drawn for picture in pictures]
 
 
 @functools.lru_cache(maxsize=1)
 def loaded(name: str, dtype) -> Components:
     """On a worker: the model, loaded once."""
+    keep_freed_memory()
     return load(name, dtype=dtype)
 
 
-def draw_there(model, request: Request, cells: list[Cell]) -> list[Image.Image]:
-    """On a worker: draw one batch with the model of a name, or with the one that was sent."""
-    with _one_at_a_time:
-        components = model if isinstance(model, Components) else loaded(*model[:2])
-        drawn = in_batches(cells, len(cells), lambda batch: draw(components, request, batch))
-        return [picture for _, pictures in drawn for picture in pictures]
+_answered: dict[Named, bool] = {}
+
+
+def answers_as(model: Named, request: Request) -> bool:
+    """On a worker: whether the model that was loaded gives the answers that it should; asked once for each sweep."""
+    if model not in _answered:
+        _answered.clear()
+        _answered[model] = alike(model.answers, _answers(loaded(model.name, model.dtype), request), model.dtype)
+    return _answered[model]
+
+
+def keep_freed_memory() -> None:
+    """Undo dask's setting that freed memory goes back to the system at once: drawing on a CPU took half as long again."""
+    trim_threshold, mmap_threshold = -1, -3  # of malloc.h in glibc
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "mallopt"):
+            libc.mallopt(trim_threshold, 2**30)
+            libc.mallopt(mmap_threshold, 2**25)  # the largest that it takes

@@ -96,13 +96,14 @@ def load(model: str | os.PathLike | None = None, *, device=None, dtype=None, run
             incomplete or corrupt; a device that is not there; a dtype that is none; a runtime that is unknown, not
             installed, or not for this device. The library's own error is chained.
     """
+    from .devices import checked_dtype, pick_device, pick_dtype, reasons_for
     from .runtimes import check_runtime, faster
 
     name = str(model or os.environ.get(models.ENVIRONMENT) or models.EMBEDDED)
     source = models.find(name)
     wanted = dict(device=device, dtype=dtype)
-    device, dtype = _device(device), _checked_dtype(dtype)
-    dtype = dtype or _dtype(device, name)
+    device, dtype = pick_device(device), checked_dtype(dtype)
+    dtype = dtype or pick_dtype(device, name)
     check_runtime(runtime)
     try:
         parts = _read(source, dtype, local_only=True)
@@ -113,7 +114,7 @@ def load(model: str | os.PathLike | None = None, *, device=None, dtype=None, run
     for module in (parts["vae"], parts["text_encoder"], parts["unet"]):
         module.to(device).requires_grad_(False).eval()
     parts["unet"] = faster(parts["unet"], runtime)
-    reasons = _reasons(wanted, device, dtype, runtime)
+    reasons = reasons_for(wanted, device, dtype, runtime)
     return Components(**parts, device=device, dtype=dtype, name=name, reasons=reasons)
 
 
@@ -179,45 +180,3 @@ def _broken_folder(folder: str, error: Exception) -> ValueError:
         f"model folder {folder!r} is incomplete or corrupt: {type(error).__name__}: {error}. Copy or download it again; each "
         f"of {', '.join(models.PARTS)} needs its configuration and, if it is a network, its weights."
     )
-
-
-def _device(device):
-    import torch
-
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        chosen = torch.device(device)
-        torch.empty(1, device=chosen)
-    except (RuntimeError, AssertionError, TypeError) as error:
-        raise ValueError(f"device={device!r} cannot be used on this machine; leave it out, or use 'cpu'.") from error
-    return chosen
-
-
-def _checked_dtype(dtype):
-    import torch
-
-    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
-        raise ValueError(f"dtype={dtype!r} must be torch.float32, torch.float16 or torch.bfloat16.")
-    return dtype
-
-
-def _reasons(wanted: dict, device, dtype, runtime: str | None) -> tuple[str, ...]:
-    """For each choice a line with why it was made."""
-    found = {"cuda": "a CUDA GPU was found", "mps": "Apple's GPU was found", "cpu": "no GPU was found"}
-    half = "half the memory, and GPUs are fastest in it"
-    full = "exact, and small enough" if device.type == "cuda" else "this device computes it best"
-    why = {
-        "device": "asked for" if wanted["device"] is not None else found.get(device.type, "found"),
-        "dtype": "asked for" if wanted["dtype"] is not None else half if dtype.itemsize == 2 else full,
-        "runtime": "asked for; only for drawing" if runtime else "the default: everything can be looked into and changed",
-    }
-    chosen = {"device": str(device), "dtype": str(dtype).removeprefix("torch."), "runtime": runtime or "torch"}
-    return tuple(f"{name}: {chosen[name]} ({why[name]})" for name in chosen)
-
-
-def _dtype(device, name: str):
-    """Half precision where it saves memory that matters: on cuda, for anything larger than the embedded model."""
-    import torch
-
-    return torch.float16 if device.type == "cuda" and name != models.EMBEDDED else torch.float32
