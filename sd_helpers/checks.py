@@ -67,3 +67,13 @@ def expect_close(value, expected, hint: str, tolerance: float = 1e-4) -> None:
     allowed = tolerance * max(1.0, float(expected.abs().max()) if expected.numel() else 1.0)
     worst = float((value - expected).abs().max()) if expected.numel() else 0.0
     expect(worst <= allowed, f"{hint} (off by {worst:.2g}).")
+
+
+def as_number(value) -> float:
+    """What a learner returned as a number, or a hint."""
+    value = answered(value)
+    expect(value is not None, "It is None: does your function return its result?")
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError):
+        raise NotYet(f"It should be one number, and is a {type(value).__name__}.") from None

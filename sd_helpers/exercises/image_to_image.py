@@ -8,7 +8,7 @@ import numbers
 import torch
 from diffusers import DDIMScheduler, EulerDiscreteScheduler, LMSDiscreteScheduler
 
-from sd_helpers.checks import NotYet, answered, exercise, expect, expect_close
+from sd_helpers.checks import NotYet, answered, as_number, exercise, expect, expect_close
 from sd_helpers.schedulers import LMSScheduler, scheduler_like, set_timesteps
 
 
@@ -48,7 +48,7 @@ def exercise_2(picture_wins):
     """`picture_wins(sigmas, k)`: the first start step whose noise, averaged over k by k latents, is below 1."""
     for n, k, karras in [(50, 1, False), (50, 4, False), (20, 1, True), (30, 2, False), (10, 3, True), (50, 16, False)]:
         sigmas = _schedule(EulerDiscreteScheduler, n, use_karras_sigmas=karras).sigmas
-        value, right = _number(picture_wins(sigmas.clone(), k)), _first_below(sigmas, k)
+        value, right = as_number(picture_wins(sigmas.clone(), k)), _first_below(sigmas, k)
         case = f"For a schedule of {n} steps and k={k} it should be {right}, and is {value:g}."
         if value == right:
             continue
@@ -135,16 +135,6 @@ def _latents(seed: int) -> torch.Tensor:
 
 def _first_below(sigmas, k: float) -> int:
     return int((sigmas / k < 1).nonzero()[0])
-
-
-def _number(value) -> float:
-    """A learner's value as a number, or a hint."""
-    value = answered(value)
-    expect(value is not None, "It is None: does your function return its result?")
-    try:
-        return float(value)
-    except (TypeError, ValueError, RuntimeError):
-        raise NotYet(f"It should be one number, and is {value!r}.") from None
 
 
 def _same(value, expected) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ..checks import NotYet, answered, exercise, expect, expect_close
+from ..checks import NotYet, answered, as_number, exercise, expect, expect_close
 
 
 @exercise
@@ -14,7 +14,7 @@ def exercise_1(trained_share, components) -> str:
     sizes = {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
     table = components.text_encoder.get_input_embeddings().weight
     row, total = table.shape[1], sum(sizes.values())
-    given = _number(trained_share(components))
+    given = as_number(trained_share(components))
 
     def close(value) -> bool:
         return abs(given - value) <= 1e-3 * value
@@ -97,7 +97,7 @@ def exercise_4(copied_share) -> str:
     """`copied_share(drawings, trained, unseen)`: the share of rows nearer to one set than to half the other's distance."""
     for seed, n in ((0, 24), (1, 40)):
         drawings, trained, unseen = _shelves(seed, n)
-        given = _number(copied_share(drawings.clone(), trained.clone(), unseen.clone()))
+        given = as_number(copied_share(drawings.clone(), trained.clone(), unseen.clone()))
         to_trained, to_unseen = torch.cdist(drawings, trained), torch.cdist(drawings, unseen)
         near, far = to_trained.amin(1), to_unseen.amin(1)
 
@@ -147,13 +147,3 @@ def _tensor(value, shape: tuple) -> torch.Tensor:
     expect(torch.is_tensor(value), f"It should be a tensor, and is a {type(value).__name__}.")
     expect(tuple(value.shape) == shape, f"Its shape is {tuple(value.shape)}, and should be {shape}.")
     return value.detach().float().cpu()
-
-
-def _number(value) -> float:
-    """What a learner returned as a number, or a hint."""
-    value = answered(value)
-    expect(value is not None, "It is None: does your function return its result?")
-    try:
-        return float(value)
-    except (TypeError, ValueError, RuntimeError):
-        raise NotYet(f"It should be a number, and is a {type(value).__name__}.") from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ..checks import NotYet, answered, exercise, expect, expect_close
+from ..checks import NotYet, answered, as_number, exercise, expect, expect_close
 from ..text import embed_prompt, encode_embeddings, token_embeddings
 
 
@@ -58,7 +58,7 @@ def exercise_2(crossing) -> str:
         ([0.0, 1.0], [0.5, 0.25], [0.25, 0.35]),
     ]
     for amounts, first, second in cases:
-        value = _number(crossing(list(amounts), list(first), list(second)))
+        value = as_number(crossing(list(amounts), list(first), list(second)))
         after = next(i for i in range(len(amounts)) if second[i] > first[i])
         right = _meeting(amounts, first, second, after)
         if abs(value - right) < 1e-4:
@@ -198,7 +198,7 @@ def exercise_4(amount_of, components) -> str:
             mixed = encode_embeddings((1 - secret) * rows[:1] + secret * rows[1:], components.text_encoder)
         ends = embed_prompt([first, second], components.tokenizer, components.text_encoder)
         kept = mixed.clone()
-        value = _number(amount_of(mixed, first, second))
+        value = as_number(amount_of(mixed, first, second))
         expect(torch.equal(mixed, kept), "Your function has changed the embeddings that were given.")
         said = f"For a mixture of {first!r} and {second!r} you return {value:.3f}."
         expect(0 <= value <= 1, f"{said} The amount lies between 0 and 1.")
@@ -223,13 +223,3 @@ def _tensor_of_shape(value, shape: tuple) -> None:
 def _near(given, other) -> bool:
     given, other = (x.detach().double().cpu() for x in (given, other))
     return bool((given - other).abs().max() <= 2e-3 * max(1.0, float(other.abs().max())))
-
-
-def _number(value) -> float:
-    """What a learner returned as a number, or a hint."""
-    value = answered(value)
-    expect(value is not None, "It is None: does your function return its result?")
-    try:
-        return float(value)
-    except (TypeError, ValueError, RuntimeError):
-        raise NotYet(f"It should be a number, and is a {type(value).__name__}.") from None

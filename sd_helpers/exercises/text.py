@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ..checks import NotYet, answered, exercise, expect, expect_close
+from ..checks import NotYet, answered, as_number, exercise, expect, expect_close
 from ..text import embed_prompt
 
 PROMPTS = ("A picture of a puppy", "", "a skunk, please!", "antidisestablishmentarianism", "strawbery", "puppy " * 100)
@@ -17,7 +17,7 @@ def exercise_1(positions_used, components) -> str:
     most = tokenizer.model_max_length - 2
     for prompt in PROMPTS:
         pieces = len(tokenizer.tokenize(prompt, verbose=False))
-        given = _number(positions_used(prompt))
+        given = as_number(positions_used(prompt))
         shown = repr(prompt if len(prompt) < 40 else prompt[:12] + "... (100 words)")
         said = f"For {shown} you return {given:g}."
         expect(given != min(pieces, most) + 2, f"{said} Start and end are not part of the prompt: leave them out.")
@@ -65,7 +65,7 @@ def exercise_3(recall_at) -> str:
     for seed, n in ((0, 12), (1, 30)):
         similarity = torch.randn(n, n, generator=torch.Generator().manual_seed(seed)) + 1.2 * torch.eye(n)
         for k in (3, 1, n):
-            given = _number(recall_at(similarity.clone(), k))
+            given = as_number(recall_at(similarity.clone(), k))
             right = _recall(similarity, k)
             close = lambda value, given=given: abs(given - value) < 1e-4  # noqa: E731
             if close(right):
@@ -130,13 +130,3 @@ def _between(first: str, second: str, components, amount: float, times_position:
             return encoder(ids[:1])[0]
         finally:
             hook.remove()
-
-
-def _number(value) -> float:
-    """What a learner returned as a number, or a hint."""
-    value = answered(value)
-    expect(value is not None, "It is None: does your function return its result?")
-    try:
-        return float(value)
-    except (TypeError, ValueError, RuntimeError):
-        raise NotYet(f"It should be a number, and is a {type(value).__name__}.") from None
