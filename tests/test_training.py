@@ -62,6 +62,19 @@ def test_held_out_things_are_never_drawn(icons, held_out):
     assert {n["concept"] for n in [icons.names[i] for i in icons.indices(held_out, unseen=True)]} == {"fox"}
 
 
+def test_families_stand_side_by_side_and_are_named(icons, held_out):
+    pairs = Pairs(icons, held_out)
+    index, background, captions = pairs.draw(400, random.Random(2), families=1.0)
+    names = [icons.names[i] for i in index]
+    assert len(index) == len(background) == len(captions) == 400
+    assert all(n["style"] in caption.replace(",", " ").split() for n, caption in zip(names, captions, strict=True))
+    assert ("fox", "noto") not in {(n["concept"], n["style"]) for n in names}
+    fox = next(k for k, n in enumerate(names) if n["concept"] == "fox")
+    assert {n["style"] for n in names[fox : fox + 3]} == set(gallery.STYLES) - {"noto"} and len(
+        set(background[fox : fox + 3])
+    ) == 1
+
+
 def test_captions_say_what_is_there_or_nothing(icons, held_out):
     index, background, captions = Pairs(icons, held_out).draw(2000, random.Random(1))
     for i, b, caption in zip(index, background, captions, strict=True):
@@ -172,7 +185,7 @@ def test_folding_gives_unit_variance_and_the_same_pictures():
 
 
 def test_trials_are_what_they_are_called(icons, held_out):
-    from training.evaluate import combination_trials, icon_trials, label_trials
+    from training.trials import combination_trials, icon_trials, label_trials
 
     def triples(unseen):
         return {(t.concept, t.style, t.background) for t in combination_trials(icons, held_out, 9999, 0, unseen)}
@@ -183,6 +196,63 @@ def test_trials_are_what_they_are_called(icons, held_out):
     labels = label_trials(icons, 10, seed=0)
     assert len({t.concept for t in labels[:5]}) == 5 and labels == label_trials(icons, 10, seed=0)
     assert all(t.prompt == f"{with_article(t.label)} on {with_article(t.background)} background" for t in labels)
+
+
+def test_a_shared_tag_counts_for_all_its_owners(icons):
+    from training.trials import tag_trials
+
+    trials = {t.label: t for t in tag_trials(icons, 9999, seed=0)}
+    tags = Captioner(icons.names).tags
+    assert set(trials) == {tag for own in tags.values() for tag in own}
+    for tag, trial in trials.items():
+        assert {c for c in tags if trial.right(c)} == {c for c in tags if tag in tags[c]}
+        assert with_article(tag) in trial.prompt
+
+
+def test_pairs_of_prompts_differ_in_the_word_they_should(icons, held_out):
+    from training.trials import combination_trials, one_word_changed
+
+    pairs = one_word_changed(combination_trials(icons, held_out, 30, 0, unseen=False), seed=0)
+    parts = {"thing": lambda t: t.concept, "style": lambda t: t.style, "background": lambda t: t.background}
+    for word in parts:
+        assert len(pairs[word]) == 30
+        for before, after in pairs[word]:
+            assert [name for name, part in parts.items() if part(before) != part(after)] == [word]
+
+
+def test_scores_know_right_from_wrong():
+    from training.evaluate import border_change, score
+    from training.trials import Trial
+
+    icon = {i.style: i for i in gallery.find("fox")}
+    trials = [Trial("fox", "fox", "blue", "noto"), Trial("fox", "fox", "blue", "flat")]
+    right = [icon[t.style].picture(t.background, size=64) for t in trials]
+    row = score(right, trials)
+    assert row["top1"] == row["top5"] == row["background"] == row["style"] == row["both"] == 1
+    row = score(right[::-1], trials)
+    assert row["top1"] == 1 and row["style"] == row["both"] == 0
+    pizza = gallery.find("pizza", "flat")[0].picture("red", size=64)
+    row = score([right[0], pizza], trials)
+    assert row["top1"] == row["background"] == row["both"] == 0.5
+    assert border_change(right[0], right[0]) == 0 and border_change(right[0], pizza) > 30
+
+
+def test_the_worst_failure_comes_first(tmp_path):
+    from training.sheets import failures
+    from training.trials import Trial
+
+    trials = [Trial("fox", "fox", "white", "noto"), Trial("pizza", "pizza", "white", "flat")]
+    fox = gallery.find("fox", "noto")[0].picture(size=64)
+    titles = [axes.get_title() for axes in failures([fox, fox], trials, count=2).axes]
+    assert titles[0].startswith("a flat pizza") and titles[1].endswith("0.00") and titles[2] == titles[3] == "nearest: noto fox"
+
+
+def test_a_learning_curve_is_left_on_the_way(tmp_path):
+    steps = []
+    stage = Stage(steps=24, batch=2, lr=0.1, warmup=2)
+    fit(torch.nn.Linear(3, 1), lambda m, n, g: m(torch.randn(n, 3, generator=g)).square().mean(), stage, tmp_path / "run",
+        report=24, snapshot=steps.append)  # fmt: skip
+    assert steps == list(range(2, 25, 2))
 
 
 def test_presets_build_the_sizes_they_promise():

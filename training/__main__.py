@@ -5,7 +5,7 @@ import importlib
 import sys
 from pathlib import Path
 
-STAGES = ["render", "autoencoder", "clip", "denoiser", "package", "evaluate"]
+STAGES = ["render", "autoencoder", "clip", "denoiser", "package", "evaluate", "sheets"]
 SHARED = ["autoencoder", "clip", "denoiser"]  # by all processes, where accelerate starts several; the others by one
 
 

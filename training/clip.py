@@ -21,6 +21,7 @@ VOCABULARY = "open-clip-torch==3.3.0"  # ships the merges of OpenAI's CLIP
 MERGES = 48_894
 WIDTH = 128
 PICTURE_SIZE = 32
+FAMILIES = 0.3  # of the draws: three rows in five then stand beside their own other styles
 
 
 def build_tokenizer(work: Path) -> CLIPTokenizer:
@@ -75,21 +76,31 @@ class Pairs:
     def __init__(self, icons: Icons, held_out: HeldOut):
         self.icons, self.held_out = icons, held_out
         self.pool = icons.indices(held_out).tolist()
+        self.families = {}  # concept -> its icons in the pool, one of each style
+        for i in self.pool:
+            self.families.setdefault(icons.names[i]["concept"], []).append(i)
         self.captioner = Captioner(icons.names)
 
-    def draw(self, count: int, rng: random.Random, empty: float = 0.0):
-        """Lists of icon indices, background indices and captions. Where no background is named, it is mostly white."""
+    def draw(self, count: int, rng: random.Random, empty: float = 0.0, families: float = 0.0):
+        """Lists of icon indices, background indices and captions. Where no background is named, it is mostly white.
+
+        With chance `families` an icon brings its other styles along, on the same background, and their captions name the style:
+        nothing else tells these pictures apart, so contrast must learn it.
+        """
         index, background, captions = [], [], []
         while len(index) < count:
             i, named = rng.choice(self.pool), rng.random() < 0.65
             colour = rng.choice(BACKGROUND_NAMES) if named or rng.random() < 0.3 else "white"
-            if not self.held_out.allows(self.icons.names[i], colour):
-                continue
-            caption = self.captioner.caption(self.icons.names[i], colour if named else None, rng)
-            index.append(i)
-            background.append(BACKGROUND_NAMES.index(colour))
-            captions.append("" if rng.random() < empty else caption)
-        return index, background, captions
+            family = self.families[self.icons.names[i]["concept"]] if rng.random() < families else [i]
+            for j in family:
+                name = self.icons.names[j]
+                if not self.held_out.allows(name, colour):
+                    continue
+                caption = self.captioner.caption(name, colour if named else None, rng, style_chance=1 if len(family) > 1 else 0.5)
+                index.append(j)
+                background.append(BACKGROUND_NAMES.index(colour))
+                captions.append("" if rng.random() < empty else caption)
+        return index[:count], background[:count], captions[:count]
 
 
 def read_positions(input_ids, generator):
@@ -110,7 +121,7 @@ def train(preset: Preset, work: Path, device: str) -> None:
 
     def loss_of(module, count, generator):
         seed = int(torch.randint(2**62, (1,), generator=generator))
-        index, background, captions = pairs.draw(count, random.Random(seed))
+        index, background, captions = pairs.draw(count, random.Random(seed), families=FAMILIES)
         # Causal: states at the first 32 positions do not depend on what follows, so three steps in four stop there.
         length = 32 if seed % 4 else 77
         ids = tokenizer(captions, padding="max_length", max_length=length, truncation=True, return_tensors="pt").input_ids

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL, LMSDiscreteScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from diffusers.training_utils import EMAModel
+from safetensors.torch import save_file
 from torch import nn
 from transformers import CLIPModel, CLIPTokenizer
 
@@ -95,6 +96,14 @@ def train(preset: Preset, work: Path, device: str) -> None:
     if device == "cpu":  # the fused attention's backward pass takes a third of the time there; the plain one a tenth
         module.unet.set_attn_processor(AttnProcessor())
     ema = EMAModel(module.parameters(), decay=0.9995, use_ema_warmup=True, power=0.75, foreach=True)
-    trained = fit(module, loss_of, preset.denoiser, work / "denoiser", precision=preset.precision, ema=ema)
+    names = [name.removeprefix("unet.") for name, _ in module.named_parameters()]
+
+    def snapshot(step):
+        (work / "curve").mkdir(exist_ok=True)
+        averaged = {name: value.half().cpu().contiguous() for name, value in zip(names, ema.shadow_params, strict=True)}
+        save_file(averaged, work / "curve" / f"{step:07d}.safetensors")
+
+    options = dict(precision=preset.precision, ema=ema, snapshot=snapshot)
+    trained = fit(module, loss_of, preset.denoiser, work / "denoiser", **options)
     ema.copy_to(trained.parameters())
     trained.unet.save_pretrained(work / "unet")

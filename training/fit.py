@@ -19,12 +19,14 @@ def learning_rate(stage: Stage, step: int) -> float:
     return stage.lr * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
-def fit(module, loss_of, stage: Stage, folder: Path, *, precision="no", ema=None, decay=0.01, seed=0, save_minutes=3, report=50):
+def fit(module, loss_of, stage: Stage, folder: Path, *, precision="no", ema=None, decay=0.01, seed=0, save_minutes=3, report=50,
+        snapshot=None):  # fmt: skip
     """Train `module` for stage.steps steps and return it; a killed run goes on where its last checkpoint was.
 
     `loss_of(module, batch_size, generator)` draws a batch and returns the loss. All chance in it must come from
     `generator`, which is seeded by the step's number alone: that is what makes a resumed run equal an unbroken one.
-    `ema` is a diffusers EMAModel over the module's parameters, stepped and saved along.
+    `ema` is a diffusers EMAModel over the module's parameters, stepped and saved along. `snapshot(step)` is called a dozen times
+    on the way, for a learning curve.
     """
     accelerator = Accelerator(mixed_precision=precision)
     set_seed(seed)
@@ -51,6 +53,8 @@ def fit(module, loss_of, stage: Stage, folder: Path, *, precision="no", ema=None
         if ema is not None:
             ema.step(module.parameters())
         progress.advance(loss, report, save_minutes)
+        if snapshot and accelerator.is_main_process and progress.step % max(1, stage.steps // 12) == 0:
+            snapshot(progress.step)
     progress.save()
     return accelerator.unwrap_model(module)
 

@@ -34,8 +34,8 @@ PRESETS = {
     "cpu": Preset(
         size=64, vae_channels=(32, 64, 96), concepts="concepts_cpu.txt",
         autoencoder=Stage(steps=6000, batch=12, lr=1.5e-3),
-        clip=Stage(steps=1200, batch=128, lr=1e-3),
-        denoiser=Stage(steps=7000, batch=32, lr=1e-3, warmup=200),
+        clip=Stage(steps=2600, batch=128, lr=1e-3),
+        denoiser=Stage(steps=15000, batch=32, lr=1e-3, warmup=200),
         variants=4, precision="bf16",
         duration="about two hours on two cores with AMX, several times that on older ones",
     ),
