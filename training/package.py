@@ -119,8 +119,9 @@ def pack_gallery(work: Path) -> None:
     assert COLUMNS == gallery.COLUMNS
     small = sheet.convert("RGBa").resize((COLUMNS * side, rows * side), Image.Resampling.BOX).convert("RGBA")
     buffer = io.BytesIO()
-    small.save(buffer, "WEBP", quality=80, method=4)
-    with zipfile.ZipFile(gallery.PACK, "w", zipfile.ZIP_DEFLATED) as pack:
+    small.save(buffer, "WEBP", quality=80, method=6)
+    with zipfile.ZipFile(gallery.PACK, "w") as pack:
         for name, data in (("icons.webp", buffer.getvalue()), ("icons.json", json.dumps(records, ensure_ascii=False))):
-            pack.writestr(zipfile.ZipInfo(name), data)  # a fixed date: the same icons give the same file
+            # A ZipInfo has a fixed date, so the same icons give the same file; the archive's own compression it ignores.
+            pack.writestr(zipfile.ZipInfo(name), data, compress_type=zipfile.ZIP_DEFLATED)
     print(f"package: gallery of {len(records)} icons, {gallery.PACK.stat().st_size / 1e6:.1f} MB")
