@@ -14,6 +14,7 @@ import torch
 
 from .arguments import whole_number
 from .attention_maps import AttentionMaps, several
+from .text import as_text, words_of
 
 
 class _Processor:
@@ -155,16 +156,14 @@ def prompt_positions(prompt: str, tokenizer) -> dict[str, list[int]]:
     A word's later occurrences are counted: "a", "a (2)". Words that do not fit are left out.
     """
     most = tokenizer.model_max_length
-    found, word = {"<start>": [0]}, []
-    pieces = tokenizer.tokenize(prompt, verbose=False)[: most - 2]
-    for position, piece in enumerate(pieces, 1):
-        word.append(position)
-        if piece.endswith("</w>") or position == len(pieces):
-            ids = tokenizer.convert_tokens_to_ids([pieces[p - 1] for p in word])
-            name, count = tokenizer.decode(ids).strip(), 1
+    found, position = {"<start>": [0]}, 1
+    for pieces in words_of(prompt, tokenizer):
+        inside = list(range(position, min(position + len(pieces), most - 1)))
+        position += len(inside)
+        if inside:
+            name, count = as_text(pieces[: len(inside)], tokenizer), 1
             while (label := name if count == 1 else f"{name} ({count})") in found:
                 count += 1
-            found[label], word = word, []
-    end = len(pieces) + 1
-    rest = {"<end>": [end], "<padding>": list(range(end + 1, most))}
+            found[label] = inside
+    rest = {"<end>": [position], "<padding>": list(range(position + 1, most))}
     return found | {label: positions for label, positions in rest.items() if positions}

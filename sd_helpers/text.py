@@ -89,7 +89,7 @@ def lost_words(prompt: str, tokenizer) -> str:
     """The end of a prompt that does not fit into the model's 77 positions; '' when all of it does."""
     pieces = _tokenize(prompt, tokenizer)
     kept = tokenizer.model_max_length - 2  # start and end take a position each
-    return _as_text(pieces[kept:], tokenizer)
+    return as_text(pieces[kept:], tokenizer)
 
 
 def known_and_unknown(prompt: str, tokenizer, text_encoder) -> list[tuple[str, bool]]:
@@ -99,14 +99,11 @@ def known_and_unknown(prompt: str, tokenizer, text_encoder) -> list[tuple[str, b
     known when none of its tokens is. Of SD v1 every word is known.
     """
     embedding = text_encoder.get_input_embeddings().weight
-    words, pieces = [], []
-    for token in _tokenize(prompt, tokenizer):
-        pieces.append(token)
-        if token.endswith("</w>"):
-            ids = tokenizer.convert_tokens_to_ids(pieces)
-            words.append((_as_text(pieces, tokenizer), bool(embedding[ids].any(dim=-1).all())))
-            pieces = []
-    return words
+    found = []
+    for pieces in words_of(prompt, tokenizer):
+        ids = tokenizer.convert_tokens_to_ids(pieces)
+        found.append((as_text(pieces, tokenizer), bool(embedding[ids].any(dim=-1).all())))
+    return found
 
 
 def unknown_words(prompt: str, tokenizer, text_encoder) -> list[str]:
@@ -126,10 +123,24 @@ def _token_ids(prompt, tokenizer) -> torch.Tensor:
     ).input_ids
 
 
+def words_of(prompt: str, tokenizer) -> list[list[str]]:
+    """The tokens of a prompt, word by word: each ends with "</w>" or is one that was added to the vocabulary."""
+    added = tokenizer.get_added_vocab()
+    words, pieces = [], []
+    for token in _tokenize(prompt, tokenizer):
+        pieces.append(token)
+        if token.endswith("</w>") or token in added:
+            words.append(pieces)
+            pieces = []
+    return words
+
+
+def as_text(pieces: list[str], tokenizer) -> str:
+    """Tokens as they would be written."""
+    # A copied tokenizer, as that of a word learned, has forgotten that "</w>" is a space.
+    return tokenizer.decode(tokenizer.convert_tokens_to_ids(pieces)).replace("</w>", " ").strip()
+
+
 def _tokenize(prompt: str, tokenizer) -> list[str]:
     # verbose=False: the library would warn of long prompts with an indexing error that cannot happen here.
     return tokenizer.tokenize(prompt, verbose=False)
-
-
-def _as_text(pieces: list[str], tokenizer) -> str:
-    return tokenizer.decode(tokenizer.convert_tokens_to_ids(pieces)).strip()

@@ -297,3 +297,12 @@ def test_overlap_is_intersection_over_union_of_equal_areas():
     for mask in (heat > 99, torch.ones(2, 2, dtype=torch.bool)):
         with pytest.raises(ValueError, match="mask"):
             overlap(heat, mask)
+
+
+def test_an_added_word_has_positions_of_its_own(components):
+    from sd_helpers.learned import LearnedWord, with_word
+
+    taught = with_word(components, LearnedWord("<my-cat>", torch.ones(1, components.text_encoder.config.hidden_size)))
+    found = prompt_positions("a <my-cat> puppy <my-cat>", taught.tokenizer)
+    assert list(found) == ["<start>", "a", "<my-cat>", "puppy", "<my-cat> (2)", "<end>", "<padding>"]
+    assert [positions[0] for positions in found.values()] == list(range(7))

@@ -68,6 +68,17 @@ def test_words_of_several_tokens_stay_whole(components):
     assert [known for _, known in pairs] == [True, False, True]
 
 
+def test_an_added_word_stands_alone(components):
+    from sd_helpers.learned import LearnedWord, with_word
+
+    width = components.text_encoder.config.hidden_size
+    taught = with_word(components, LearnedWord("<my-cat>", torch.ones(1, width)))
+    pairs = known_and_unknown("a <my-cat> zygomorphic puppy and <my-cat>", taught.tokenizer, taught.text_encoder)
+    known = {word: known for word, known in pairs}
+    assert [word for word, _ in pairs] == ["a", "<my-cat>", "zygomorphic", "puppy", "and", "<my-cat>"]
+    assert known["<my-cat>"] and known["puppy"] and not known["zygomorphic"]
+
+
 def test_odd_prompts_embed(components):
     for prompt in ("", " ", "🐶", "犬", "\n", "<|endoftext|>", "a" * 500):
         with warnings.catch_warnings():
