@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import functools
+import pickle
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -14,6 +16,7 @@ import torch
 
 from .batches import draw
 from .components import Components, load
+from .devices import pick_device
 from .memory import in_batches
 from .runtimes import original
 from .signature import alike, signature
@@ -24,6 +27,11 @@ if TYPE_CHECKING:
 
     from .batches import Cell, Request
 
+RETRIES = 3
+DIED = (
+    "most likely for want of memory. Pass a smaller batch_size, or give each worker more memory. With folder=, the same call "
+    "goes on where this one stopped."
+)
 LARGEST = 2**30  # bytes of a model edited by hand that are sent to workers; more would stall a scheduler for minutes
 _one_at_a_time = threading.Lock()  # a worker with several threads must not draw in each: a drawing uses all cores itself
 
@@ -45,34 +53,39 @@ def draw_on(
 ) -> Iterator[tuple[list[Cell], list[Image.Image]]]:
     """Yield batches and their pictures in the order in which workers finish them.
 
-    A batch whose worker dies is drawn by another. Whoever stops listening cancels what is not drawn yet.
+    A batch whose worker dies is drawn by another. Closing the generator cancels what is not drawn yet.
 
     Args:
         on_batch: called with each batch that is done.
 
     Raises:
-        ValueError: the model differs from what a worker loads by its name, and is too large to be sent.
+        ValueError: the model differs from what a worker loads by its name, and is too large to be sent, or cannot be.
         RuntimeError: workers died over one batch again and again.
     """
     from distributed import KilledWorker, as_completed
 
     left = [cells[first : first + batch_size] for first in range(0, len(cells), batch_size)]
     model = Named(components.name, components.dtype, _answers(components, request))
+    lost = 0
     while left:
-        futures = {client.submit(draw_there, model, request, batch, pure=False): batch for batch in left}
+        futures = {client.submit(draw_there, model, components.scheduler, request, b, pure=False): b for b in left}
         try:
             for future, drawn in as_completed(futures, with_results=True):
                 if isinstance(drawn, str):  # why the worker does not have this model
                     model = _sent(client, components, drawn)
                     break
+                if isinstance(drawn, BaseException):  # all workers that held the model that was sent have died
+                    lost += 1
+                    if lost > RETRIES:
+                        raise RuntimeError(f"the cluster lost its work {lost} times ({drawn!r}): {DIED}") from drawn
+                    client.wait_for_workers(1, timeout=60)
+                    model = model if isinstance(model, Named) else _sent(client, components, "sent before")
+                    break
                 left.remove(futures[future])
                 on_batch(futures[future])
                 yield futures[future], drawn
         except KilledWorker as error:
-            raise RuntimeError(
-                "workers died several times over the same batch, most likely for want of memory. Pass a smaller batch_size, or "
-                "give each worker more memory. With folder=, the same call goes on where this one stopped."
-            ) from error
+            raise RuntimeError(f"workers died several times over the same batch: {DIED}") from error
         finally:
             client.cancel(list(futures))
 
@@ -90,29 +103,41 @@ def _answers(components: Components, request: Request) -> tuple[float, ...]:
 
 
 def _sent(client: Client, components: Components, refusal: str):
-    """The model itself, sent to all workers; a ValueError if it is too large for that."""
-    components = replace(components, unet=original(components.unet))
-    size = sum(p.nbytes for m in (components.vae, components.text_encoder, components.unet) for p in m.parameters())
+    """The model itself, sent to all workers; a ValueError if it is too large for that, or holds what cannot travel."""
+    parts = dict(vae=components.vae, text_encoder=components.text_encoder, unet=original(components.unet))
+    size = sum(p.nbytes for module in parts.values() for p in module.parameters())
     if size > LARGEST:
         raise ValueError(
             f"these components are not what workers load as {components.name!r} ({refusal}), and {size / 1e9:.1f} GB are too "
             "much to send. Save them with `components.save(folder)` where all workers can read it, and sweep with `load(folder)`."
         )
-    return client.scatter(components, broadcast=True, hash=False)
+    try:
+        # A worker may have no GPU, or another kind.
+        parts = {name: copy.deepcopy(m).to("cpu") if m.device.type != "cpu" else m for name, m in parts.items()}
+        return client.scatter(replace(components, **parts), broadcast=True, hash=False)
+    except (TypeError, AttributeError, pickle.PicklingError) as error:
+        raise ValueError(
+            f"these components are not what workers load as {components.name!r} ({refusal}), and cannot be sent: {error}. "
+            "Take off the hooks that hold such things, or pass client=None to draw here."
+        ) from error
 
 
-def draw_there(model, request: Request, cells: list[Cell]) -> list[Image.Image] | str:
+def draw_there(model, scheduler, request: Request, cells: list[Cell]) -> list[Image.Image] | str:
     """On a worker: draw one batch, or say why the model of this name is not the one that is meant."""
     with _one_at_a_time:
         if isinstance(model, Named):
             try:
+                if not answers_as(model, scheduler, request):
+                    return "a worker's gives other answers: it is of another version, or this one was edited by hand"
                 components = loaded(model.name, model.dtype)
             except Exception as error:
                 return f"{type(error).__name__}: {error}"
-            if not answers_as(model, request):
-                return "a worker's gives other answers: it is of another version, or this one was edited by hand"
         else:
-            components = model
+            keep_freed_memory()
+            components = replace(model, device=pick_device(None))
+            for module in (components.vae, components.text_encoder, components.unet):
+                module.to(components.device)
+        components = replace(components, scheduler=scheduler)
         drawn = in_batches(cells, len(cells), lambda batch: draw(components, request, batch))
         return [picture for _, pictures in drawn for picture in pictures]
 
@@ -127,12 +152,25 @@ def loaded(name: str, dtype) -> Components:
 _answered: dict[Named, bool] = {}
 
 
-def answers_as(model: Named, request: Request) -> bool:
-    """On a worker: whether the model that was loaded gives the answers that it should; asked once for each sweep."""
+def answers_as(model: Named, scheduler, request: Request) -> bool:
+    """On a worker: whether the model of this name gives the answers that it should; asked once for each sweep.
+
+    If it does not, its folder may have changed since it was loaded: it is loaded anew and asked again.
+    """
     if model not in _answered:
         _answered.clear()
-        _answered[model] = alike(model.answers, _answers(loaded(model.name, model.dtype), request), model.dtype)
+        held = loaded.cache_info().currsize
+        right = _loaded_answers(model, scheduler, request)
+        if held and not right:
+            loaded.cache_clear()
+            right = _loaded_answers(model, scheduler, request)
+        _answered[model] = right
     return _answered[model]
+
+
+def _loaded_answers(model: Named, scheduler, request: Request) -> bool:
+    components = replace(loaded(model.name, model.dtype), scheduler=scheduler)
+    return alike(model.answers, _answers(components, request), model.dtype)
 
 
 def keep_freed_memory() -> None:

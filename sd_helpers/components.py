@@ -85,7 +85,7 @@ def load(model: str | os.PathLike | None = None, *, device=None, dtype=None, run
     Args:
         model: "emoji-sd" (comes with this package), a hub id, or a folder in diffusers' layout. None takes the
             environment variable SD_MODEL, else "emoji-sd".
-        device: where to put it; None takes cuda, else mps, else cpu.
+        device: where to put it; None takes cuda, else mps, else cpu, and cpu for runtime="openvino".
         dtype: torch.float32, float16 or bfloat16; None takes float16 on cuda for every
             model but emoji-sd, else float32.
         runtime: what runs the U-Net. None is torch as it is, for everything. Faster, but for drawing only, are "openvino" on a
@@ -102,7 +102,7 @@ def load(model: str | os.PathLike | None = None, *, device=None, dtype=None, run
     name = str(model or os.environ.get(models.ENVIRONMENT) or models.EMBEDDED)
     source = models.find(name)
     wanted = dict(device=device, dtype=dtype)
-    device, dtype = pick_device(device), checked_dtype(dtype)
+    device, dtype = pick_device("cpu" if device is None and runtime == "openvino" else device), checked_dtype(dtype)
     dtype = dtype or pick_dtype(device, name)
     check_runtime(runtime)
     try:

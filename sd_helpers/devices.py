@@ -30,6 +30,8 @@ def reasons_for(wanted: dict, device, dtype, runtime: str | None) -> tuple[str, 
     """For each choice a line with why it was made."""
     found = {"cuda": "a CUDA GPU was found", "mps": "Apple's GPU was found", "cpu": "no GPU was found"}
     half = "half the memory, and GPUs are fastest in it"
+    if runtime == "openvino":
+        found["cpu"] = "OpenVINO runs on it"
     full = "exact, and small enough" if device.type == "cuda" else "this device computes it best"
     why = {
         "device": "asked for" if wanted["device"] is not None else found.get(device.type, "found"),

@@ -8,6 +8,7 @@ import itertools
 import torch
 
 from .drawing import begin_index
+from .runtimes import FasterUNet
 from .schedulers import add_noise, set_timesteps
 
 
@@ -81,12 +82,17 @@ class Together:
         return changed
 
     def only_begun(self, unet):
-        """The U-Net, called for the latents that have joined only; it costs nothing for the others."""
+        """The U-Net, called for the latents that have joined only; it costs nothing for the others.
+
+        One that is compiled for every shape anew is called for 1, 2, 4, 8, ... of them.
+        """
         total, index = max(rows.stop for rows in self.rows.values()), min(self.begin.values())
 
         def predict(model_input, timestep, context, return_dict=False):
             nonlocal index
             joined = self.joined(index)
+            if isinstance(unet, FasterUNet):
+                joined = min(total, 1 << (joined - 1).bit_length())
             index += 1
             if joined == total:
                 return unet(model_input, timestep, context, return_dict=False)

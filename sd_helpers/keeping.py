@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 import os
-import tempfile
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,18 +38,23 @@ class SweepFolder:
             "num_inference_steps": request.num_inference_steps,
             "image": hashlib.sha256(request.image.tobytes()).hexdigest(),
             "size": list(self.size),
-            "scheduler": type(components.scheduler).__name__,
+            "scheduler": _settings(components.scheduler),
             "dtype": str(components.dtype),
         }
         answers = signature(components, [request.negative_prompt, request.prompt], request.image)
         label = self.folder / "sweep.json"
         if not label.exists():
+            if stray := next(self.folder.glob("start*-guidance*-seed*.png"), None):
+                raise ValueError(
+                    f"folder={str(folder)!r} holds {stray.name} but no sweep.json that says of which sweep: take another folder."
+                )
             _write(label, json.dumps(wanted | {"model": components.name, "answers": answers}, indent=1).encode())
             return
         try:
             held = json.loads(label.read_text(encoding="utf-8"))
             other = [name for name in wanted if held[name] != wanted[name]]
-            other += [] if alike(held["answers"], answers, components.dtype) else ["model"]
+            # The answers depend on the rest too, so they tell of the model only where the rest agrees.
+            other = other or ([] if alike(held["answers"], answers, components.dtype) else ["model"])
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(
                 f"folder={str(folder)!r}: its sweep.json cannot be read ({error!r}); take another folder."
@@ -71,7 +76,9 @@ class SweepFolder:
             try:
                 with Image.open(self.path(cell)) as picture:
                     found[cell] = picture.convert("RGB")
-            except OSError:
+            except PermissionError:
+                raise
+            except (OSError, SyntaxError):  # not there, cut short; what Pillow says of a broken PNG is a SyntaxError
                 continue
             if found[cell].size != self.size:
                 del found[cell]
@@ -85,18 +92,24 @@ class SweepFolder:
             _write(self.path(cell), png.getvalue())
 
 
+def _settings(scheduler) -> dict:
+    """Class and configuration of a scheduler, as JSON gives them back."""
+    config = {name: value for name, value in scheduler.config.items() if not name.startswith("_")}
+    return json.loads(json.dumps({"class": type(scheduler).__name__, **config}, default=str))
+
+
 def _write(path: Path, data: bytes) -> None:
     """Write beside the file and then rename, so that no half-written file ever has its name."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
         try:
-            with os.fdopen(handle, "wb") as file:
+            with open(temporary, "xb") as file:  # readable for whom the user's umask lets read, unlike tempfile's
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)
         except BaseException:
-            os.unlink(temporary)
+            temporary.unlink(missing_ok=True)
             raise
     except OSError as error:
         raise OSError(

@@ -138,6 +138,8 @@ def lora_training(
 
 def _pairs(components: Components, pictures, prompts) -> tuple[torch.Tensor, list[str]]:
     """Latents (n, 4, h, w) of the pictures, and a prompt for each."""
+    if components.dtype == torch.float16:
+        raise ValueError("a model in float16 cannot be trained, small steps round to nothing: load(..., dtype=torch.float32).")
     pictures, prompts = list(pictures), as_prompts(prompts, "prompts")
     if len(pictures) != len(prompts):
         raise ValueError(f"{len(pictures)} pictures but {len(prompts)} prompts; give one prompt for each picture.")

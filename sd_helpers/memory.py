@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterator
 
 import torch
 
+# How torch says it: on cuda and mps, on Windows, on Linux and macOS, and by cuBLAS and cuDNN.
+OUT_OF_MEMORY = ("out of memory", "not enough memory", "can't allocate memory", "STATUS_ALLOC_FAILED")
+
 
 def in_batches(rows: list, batch_size: int, draw: Callable[[list], list]) -> Iterator[tuple[list, list]]:
     """Yield each batch of rows with what `draw` makes of it; a batch that does not fit into memory is halved.
@@ -38,4 +41,4 @@ def in_batches(rows: list, batch_size: int, draw: Callable[[list], list]) -> Ite
 
 def ran_out(error: RuntimeError) -> bool:
     """Whether torch could not get the memory that it asked for, on any device."""
-    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error) or "out of memory" in str(error)
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in OUT_OF_MEMORY)

@@ -9,7 +9,10 @@ import warnings
 
 import torch
 
+from .memory import ran_out
+
 RUNTIMES = ("compile", "openvino")
+SHAPES = 16  # of inputs, for which a compiled U-Net is kept
 
 
 def check_runtime(runtime: str | None) -> None:
@@ -74,6 +77,10 @@ class CompiledUNet(FasterUNet):
 
     def __init__(self, unet):
         super().__init__(unet, "compile")
+        if unet.device.type not in ("cpu", "cuda"):
+            raise ValueError(f"runtime='compile' is for cuda and cpu, not for {unet.device.type}; use `load()` without one.")
+        torch._dynamo.config.recompile_limit = max(SHAPES, torch._dynamo.config.recompile_limit)  # or it gives up after 8
+        self._shapes = set()
         if unet.device.type == "cuda":
             unet = unet.to(memory_format=torch.channels_last)
             self._compiled = torch.compile(unet, mode="max-autotune", fullgraph=True, dynamic=False)
@@ -83,8 +90,17 @@ class CompiledUNet(FasterUNet):
     @torch.no_grad()
     def _predict(self, sample, timestep, context):
         torch.compiler.cudagraph_mark_step_begin()
-        # CUDA graphs write every result to the same memory; callers keep theirs.
-        return self._compiled(sample, timestep, encoder_hidden_states=context, return_dict=False)[0].clone()
+        try:
+            noise = self._compiled(sample, timestep, encoder_hidden_states=context, return_dict=False)[0]
+        except RuntimeError as error:
+            if ran_out(error) or sample.shape in self._shapes:
+                raise
+            raise ValueError(
+                f"runtime='compile' could not compile the U-Net for {tuple(sample.shape)}, {type(error).__name__}. It needs a "
+                "C++ compiler on a CPU and Triton on a GPU; `load()` without a runtime needs neither."
+            ) from error
+        self._shapes.add(sample.shape)
+        return noise.clone()  # CUDA graphs write every result to the same memory; callers keep theirs
 
 
 class OpenVinoUNet(FasterUNet):
@@ -97,7 +113,10 @@ class OpenVinoUNet(FasterUNet):
         except ImportError as error:
             raise ValueError("runtime='openvino' needs OpenVINO: pip install 'sd-helpers[openvino]'.") from error
         if unet.device.type != "cpu" or unet.dtype != torch.float32:
-            raise ValueError(f"runtime='openvino' is for the CPU in float32, not for {unet.device.type} in {unet.dtype}.")
+            raise ValueError(
+                f"runtime='openvino' is for the CPU in float32, not for {unet.device.type} in {unet.dtype}: leave out "
+                "device= and dtype=."
+            )
         self._openvino = openvino
         self._compiled = {}
 
@@ -110,6 +129,8 @@ class OpenVinoUNet(FasterUNet):
         """The network for inputs of these shapes."""
         shapes = [tuple(tensor.shape) for tensor in inputs]
         if str(shapes) not in self._compiled:
+            if len(self._compiled) == SHAPES:
+                self._compiled.pop(next(iter(self._compiled)))  # each holds the weights packed for it
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of the tracer, on branches that depend on shapes, which are fixed here
                 model = self._openvino.convert_model(Positional(self.original), example_input=inputs, input=shapes)

@@ -24,14 +24,19 @@ def signature(components: Components, prompts: list[str], image) -> list[float]:
     Returns:
         for each answer four numbers, sums with fixed random signs: of embeddings, latents, predictions, decoded pixels.
     """
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # rounds too much to compare a GPU with a CPU
+        return [number for answer in _answers(components, prompts, image) for number in _summary(answer)]
+
+
+def _answers(components: Components, prompts: list[str], image) -> list[torch.Tensor]:
+    """Embeddings, latents, pixels, and the predictions and the result of three steps."""
     embeds = embed_prompt(prompts, components.tokenizer, components.text_encoder)  # (n, 77, D)
     latent, _ = latent_and_noise(components, image, seed=0)  # (1, 4, h, w)
     start = starting_latents(components, [0], image.height, image.width, num_inference_steps=3)
     settings = dict(negative_embeds=embeds[:1], guidance_scale=2, num_inference_steps=3)
     steps = list(denoise(components.unet, components.scheduler, start, embeds[-1:], **settings))
     pixels = components.vae.decode(latent / components.vae.config.scaling_factor).sample
-    answers = [embeds, latent, pixels, *(step.noise_pred for step in steps), steps[-1].latents]
-    return [number for answer in answers for number in _summary(answer)]
+    return [embeds, latent, pixels, *(step.noise_pred for step in steps), steps[-1].latents]
 
 
 def _summary(answer: torch.Tensor) -> list[float]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import numbers
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -104,9 +106,9 @@ def sweep(
     cells = [Cell(start, scale, seed) for start in start_steps for scale in guidance_scales for seed in seeds]
     pictures = {}
 
-    def result():
+    def result(change=lambda picture: picture):
         blank = Image.new("RGB", request.image.size, "lightgrey")  # for those still to come
-        images = [pictures.get(cell, blank) for cell in cells]
+        images = [change(pictures.get(cell, blank)) for cell in cells]
         return Sweep(images, prompt, start_steps, guidance_scales, seeds, num_inference_steps)
 
     if folder is not None:
@@ -122,19 +124,20 @@ def sweep(
         if client is None:
             drawn = in_batches(left, batch_size, lambda batch: draw(components, request, batch, bar.update))
         else:
-            from .views import live
+            from .views import live, thumbnail
 
             shown = live() if progress else None
             drawn = draw_on(client, components, request, left, batch_size, lambda batch: bar.update(steps_of(batch, request)))
-        for batch, images in drawn:
-            new = dict(zip(batch, images))
-            if folder is not None:
-                folder.keep(new)
-            pictures |= new
-            if shown is not None:
-                shown.update(result())
+        with contextlib.closing(drawn):  # workers must not go on when a picture could not be kept
+            for batch, images in drawn:
+                new = dict(zip(batch, images))
+                if folder is not None:
+                    folder.keep(new)
+                pictures |= new
+                if shown is not None:
+                    shown.update(lambda: result(thumbnail))
     if shown is not None:
-        shown.update(None)  # the sweep that is returned shows itself
+        shown.clear()  # the sweep that is returned shows itself
     return result()
 
 
@@ -159,8 +162,9 @@ def _checked(start_steps, guidance_scales, seeds, num_inference_steps: int):
     for start in axes["start_steps"]:
         check_start_step(start, num_inference_steps)
     for scale in axes["guidance_scales"]:
-        if isinstance(scale, bool) or not isinstance(scale, numbers.Real):
+        if isinstance(scale, bool) or not isinstance(scale, numbers.Real) or not math.isfinite(scale):
             raise ValueError(f"guidance_scales holds {scale!r}; each must be a number.")
+    axes["guidance_scales"] = tuple(map(float, axes["guidance_scales"]))
     for seed in axes["seeds"]:
         whole_number("seeds", seed, 0, 2**63 - 1)
     return tuple(axes.values())

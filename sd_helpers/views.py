@@ -5,11 +5,14 @@ from __future__ import annotations
 import base64
 import html
 import io
+import time
 from typing import TYPE_CHECKING
 
 from PIL import Image
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from matplotlib.figure import Figure
 
 GAP = 2  # white pixels between tiles
@@ -131,11 +134,37 @@ def film(pictures: list[Image.Image], seconds: float = 5.0, width: int = 256, al
     return HTML(f'<img alt="{html.escape(alt, quote=True)}" width="{width}" src="data:image/webp;base64,{data}">')
 
 
-def live():
-    """A place in a notebook's output that can be shown anew with `.update(...)`, or None outside of notebooks."""
+def thumbnail(picture: Image.Image, side: int = 64) -> Image.Image:
+    """A copy no larger than `side` pixels."""
+    small = picture.copy()
+    small.thumbnail((side, side))
+    return small
+
+
+def live() -> Live | None:
+    """A place in a notebook's output that can be shown anew, or None outside of notebooks."""
     try:
         from IPython import get_ipython
         from IPython.display import HTML, display
     except ImportError:
         return None
-    return display(HTML(""), display_id=True) if hasattr(get_ipython(), "kernel") else None
+    return Live(display(HTML(""), display_id=True)) if hasattr(get_ipython(), "kernel") else None
+
+
+class Live:
+    """An output that is shown anew, at most once a second: everything shown has to travel to the browser."""
+
+    def __init__(self, handle, seconds: float = 1.0):
+        self.handle, self.seconds, self.shown = handle, seconds, float("-inf")
+
+    def update(self, make: Callable) -> None:
+        """Show what `make()` returns, if the last time is long enough ago."""
+        if time.monotonic() - self.shown >= self.seconds:
+            self.handle.update(make())
+            self.shown = time.monotonic()
+
+    def clear(self) -> None:
+        """Show nothing."""
+        from IPython.display import HTML
+
+        self.handle.update(HTML(""))

@@ -1,11 +1,12 @@
 """On a CUDA GPU: the same pictures as on a CPU, in every precision, at SD v1's own shape, compiled or not."""
 
 import dataclasses
+import gc
 
 import pytest
 import torch
 
-from sd_helpers import denoise, embed_prompt, generate, load
+from sd_helpers import denoise, embed_prompt, generate, load, starting_noise, sweep
 from sd_helpers.drawing import starting_latents
 from sd_helpers.metrics import mean_difference
 
@@ -65,17 +66,28 @@ def test_sd_v1_shape_equals_the_pipeline():
     components = sd_v1_with_random_weights()
     components = dataclasses.replace(components, scheduler=scheduler_like(components.scheduler, EulerDiscreteScheduler))
     (ours,) = generate(components, PROMPT, num_inference_steps=5, progress=False)
-    generator = torch.Generator("cpu").manual_seed(0)
-    theirs = components.pipeline()(PROMPT, num_inference_steps=5, generator=generator).images[0]
+    noise = starting_noise(components, 0)  # their own would be drawn in half precision
+    theirs = components.pipeline()(PROMPT, num_inference_steps=5, latents=noise).images[0]
     assert ours.size == (512, 512) and mean_difference(ours, theirs) < 2
+    assert max(high - low for low, high in ours.getextrema()) > 10  # where numbers overflow, all is black
 
 
 def test_out_of_memory_ends_in_smaller_batches():
-    components = load("emoji-sd", device="cuda")
-    free, total = torch.cuda.mem_get_info()
+    components, asked = load("emoji-sd", device="cuda"), []
+    components.unet.register_forward_pre_hook(lambda module, args: asked.append(len(args[0])))
+    gc.collect()  # what other tests left
+    torch.cuda.empty_cache()
+    total = torch.cuda.mem_get_info()[1]
     torch.cuda.set_per_process_memory_fraction(min(1.0, (torch.cuda.memory_reserved() + 2e8) / total))
     try:
         drawn = generate(components, PROMPT, num_images=512, batch_size=512, num_inference_steps=2, progress=False)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
-    assert len(drawn) == 512
+    assert len(drawn) == 512 and asked[0] == 1024 and min(asked) < 1024
+
+
+def test_a_folder_begun_on_a_cpu_goes_on_here(components, picture, tmp_path):
+    settings = dict(image=picture, num_inference_steps=8, progress=False, folder=tmp_path)
+    sweep(components, PROMPT, start_steps=[4], **settings)
+    mixed = sweep(load("emoji-sd", device="cuda"), PROMPT, start_steps=[4, 5], **settings)
+    assert len(mixed.images) == len(list(tmp_path.glob("*.png"))) == 2

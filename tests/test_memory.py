@@ -49,7 +49,8 @@ def test_not_even_one_picture(components):
 
 
 @pytest.mark.parametrize(
-    "message", ["DefaultCPUAllocator: not enough memory: you tried to allocate", "MPS backend out of memory"]
+    "message",
+    ["DefaultCPUAllocator: not enough memory: you tried", "MPS backend out of memory", "CUBLAS_STATUS_ALLOC_FAILED"],
 )
 def test_other_devices_say_it_in_words(message):
     def draw(rows):
@@ -58,6 +59,12 @@ def test_other_devices_say_it_in_words(message):
         return rows
 
     assert list(in_batches([1, 2, 3], 3, draw)) == [([1], [1]), ([2], [2]), ([3], [3])]
+
+
+def test_a_cpu_says_it_in_its_own_words():
+    drawn = in_batches([2**55, 1], 2, lambda rows: [torch.empty(sum(rows)).numel()])
+    with pytest.raises(MemoryError, match="one picture alone needs more memory"):
+        list(drawn)
 
 
 def test_other_errors_pass():

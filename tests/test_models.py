@@ -42,7 +42,7 @@ def test_environment_variable_and_folder(components, monkeypatch, tmp_path):
     index = json.loads((folder / "model_index.json").read_text())
     assert index["scheduler"] == ["diffusers", "LMSDiscreteScheduler"]  # plain diffusers must be able to read it
     monkeypatch.setenv("SD_MODEL", str(folder))
-    loaded = load()
+    loaded = load(device="cpu")
     assert loaded.name == str(folder)
     for prompt in ("a puppy", ""):
         ours, theirs = (embed_prompt(prompt, c.tokenizer, c.text_encoder) for c in (components, loaded))

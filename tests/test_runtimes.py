@@ -5,7 +5,7 @@ import shutil
 import pytest
 import torch
 
-from sd_helpers import embed_prompt, generate, load, pil_to_latent, watch_attention
+from sd_helpers import embed_prompt, generate, load, pil_to_latent, sweep, watch_attention
 from sd_helpers.guidance import colour_loss, noise_predictor, steer
 from sd_helpers.metrics import mean_difference
 from sd_helpers.runtimes import RUNTIMES, CompiledUNet, OpenVinoUNet
@@ -79,6 +79,40 @@ def test_compiled_predicts_the_same_noise():
     first, again = compiled(latents, 500, context).sample, compiled(-latents, 10, context).sample
     torch.testing.assert_close(first, unet(latents, 500, context).sample, rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(again, unet(-latents, 10, context).sample, rtol=1e-3, atol=1e-4)
+
+
+def test_a_sweep_asks_for_few_shapes(components, fast, picture):
+    asked, predict = [], fast.unet._predict
+    fast.unet._predict = lambda sample, *others: asked.append(len(sample)) or predict(sample, *others)
+    settings = dict(image=picture, start_steps=range(6), num_inference_steps=6, progress=False)
+    try:
+        ours, theirs = sweep(components, PROMPT, **settings), sweep(fast, PROMPT, **settings)
+    finally:
+        del fast.unet._predict
+    assert max(map(mean_difference, ours.images, theirs.images)) < 0.5
+    assert asked == [2, 4, 8, 8, 12, 12]  # 1, 2, 4, 4, 6 and 6 pictures, twice for guidance, where 1 to 6 have begun
+
+
+def test_few_shapes_are_held(components, embeds, monkeypatch):
+    pytest.importorskip("openvino", reason="the optional extra [openvino] is not installed")
+    monkeypatch.setattr("sd_helpers.runtimes.SHAPES", 2)
+    unet = OpenVinoUNet(components.unet)
+    for rows in (1, 2, 3, 1):
+        latents, context = torch.ones(rows, 4, 8, 8), embeds[0].expand(rows, -1, -1)
+        theirs = components.unet(latents, 500, context).sample
+        torch.testing.assert_close(unet(latents, 500, context).sample, theirs, rtol=1e-3, atol=1e-4)
+        assert len(unet._compiled) <= 2
+
+
+def test_a_compiler_that_is_not_there(components, embeds, monkeypatch):
+    unet = CompiledUNet(components.unet)
+
+    def without(*args, **kwargs):
+        raise RuntimeError("InvalidCxxCompiler")
+
+    monkeypatch.setattr(unet, "_compiled", without)
+    with pytest.raises(ValueError, match="could not compile the U-Net for \\(1, 4, 16, 16\\).*C\\+\\+ compiler on a CPU"):
+        unet(torch.ones(1, 4, 16, 16), 500, embeds[0])
 
 
 def test_bad_runtimes(components, monkeypatch):
