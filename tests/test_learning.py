@@ -212,3 +212,11 @@ def test_bad_arguments(components, pictures, captions, row):
             embed_word(WORD, WORD, rows, components.tokenizer, components.text_encoder)
     with pytest.raises(ValueError, match="vocabulary"):
         with_word(with_word(components, LearnedWord(WORD, row)), LearnedWord(WORD, row))
+
+
+def test_half_precision_is_not_for_training(components, pictures, captions):
+    half = copy.copy(components)
+    half.dtype = torch.float16
+    for learn in (lambda: learn_lora(half, pictures, captions), lambda: learn_word(half, pictures, captions, WORD)):
+        with pytest.raises(ValueError, match="float16 cannot be trained.*dtype=torch.float32"):
+            learn()

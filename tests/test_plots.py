@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from sd_helpers import plots
-from sd_helpers.views import captioned, grid, show
+from sd_helpers.views import Live, captioned, grid, show, thumbnail
 
 
 def test_curves_differ_by_colour_and_by_line():
@@ -50,3 +50,22 @@ def test_grid_labels_every_picture():
 
 def test_captioned():
     assert "a &lt; b" in captioned(Image.new("RGB", (4, 4)), "a < b").data
+
+
+def test_a_live_output_is_shown_now_and_then(monkeypatch):
+    class Handle(list):
+        update = list.append
+
+    handle, now = Handle(), [0.0]
+    monkeypatch.setattr("sd_helpers.views.time.monotonic", lambda: now[0])
+    live = Live(handle)
+    for now[0] in (0.0, 0.4, 0.9, 1.1, 1.2):
+        live.update(lambda: f"at {now[0]}")
+    assert handle == ["at 0.0", "at 1.1"]
+    live.clear()
+    assert handle[-1].data == ""
+
+
+def test_thumbnails_are_copies():
+    large, small = Image.new("RGB", (512, 256), "red"), Image.new("RGB", (32, 32))
+    assert thumbnail(large).size == (64, 32) and thumbnail(small).size == (32, 32) and large.size == (512, 256)

@@ -212,6 +212,23 @@ def test_a_cluster_draws_the_same(client, components, settings, in_process, monk
     assert client.run(lambda: __import__("sd_helpers.cluster").cluster.loaded.cache_info().misses) == loads
 
 
+def test_the_grid_fills_as_pictures_come(client, components, settings, monkeypatch):
+    shown = []
+
+    class Spy:
+        def update(self, make):
+            shown.append(make())
+
+        def clear(self):
+            shown.append(None)
+
+    monkeypatch.setattr("sd_helpers.views.live", Spy)
+    drawn = sweep(components, PROMPT, **settings | dict(progress=True), client=client, batch_size=3)
+    *partial, last = shown
+    grey = [sum(picture.getextrema() == ((211, 211),) * 3 for picture in sweep.images) for sweep in partial]
+    assert last is None and grey == [9, 6, 3, 0] and partial[-1].start_steps == drawn.start_steps
+
+
 def test_a_killed_worker_costs_nothing(client, components, settings, tmp_path):
     longer = settings | dict(num_inference_steps=50, start_steps=(0, 1, 2, 3))
     processes = client.run(os.getpid)
