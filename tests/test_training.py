@@ -253,10 +253,23 @@ def test_the_worst_failure_comes_first(tmp_path):
 
 def test_a_learning_curve_is_left_on_the_way(tmp_path):
     steps = []
-    stage = Stage(steps=24, batch=2, lr=0.1, warmup=2)
+    stage = Stage(steps=20, batch=2, lr=0.1, warmup=2)
     fit(torch.nn.Linear(3, 1), lambda m, n, g: m(torch.randn(n, 3, generator=g)).square().mean(), stage, tmp_path / "run",
-        report=24, snapshot=steps.append)  # fmt: skip
-    assert steps == list(range(2, 25, 2))
+        report=20, snapshot=steps.append)  # fmt: skip
+    assert steps == list(range(2, 21, 2))
+
+
+def test_a_run_may_end_before_its_learning_rate_does(tmp_path):
+    steps = []
+    stage = Stage(steps=24, stop=10, batch=2, lr=0.1, warmup=2)
+
+    def loss_of(module, count, generator):
+        steps.append(1)
+        return module(torch.randn(count, 3, generator=generator)).square().mean()
+
+    fit(torch.nn.Linear(3, 1), loss_of, stage, tmp_path / "run", report=5)
+    assert len(steps) == stage.end == 10 and (tmp_path / "run" / "step-0000010").is_dir()
+    assert learning_rate(stage, 10) == learning_rate(Stage(steps=24, batch=2, lr=0.1, warmup=2), 10)
 
 
 def test_presets_build_the_sizes_they_promise():

@@ -21,11 +21,11 @@ def learning_rate(stage: Stage, step: int) -> float:
 
 def fit(module, loss_of, stage: Stage, folder: Path, *, precision="no", ema=None, decay=0.01, seed=0, save_minutes=3, report=50,
         snapshot=None):  # fmt: skip
-    """Train `module` for stage.steps steps and return it; a killed run goes on where its last checkpoint was.
+    """Train `module` up to stage.end steps and return it; a killed run goes on where its last checkpoint was.
 
     `loss_of(module, batch_size, generator)` draws a batch and returns the loss. All chance in it must come from
     `generator`, which is seeded by the step's number alone: that is what makes a resumed run equal an unbroken one.
-    `ema` is a diffusers EMAModel over the module's parameters, stepped and saved along. `snapshot(step)` is called a dozen times
+    `ema` is a diffusers EMAModel over the module's parameters, stepped and saved along. `snapshot(step)` is called ten times
     on the way, for a learning curve.
     """
     accelerator = Accelerator(mixed_precision=precision)
@@ -39,7 +39,7 @@ def fit(module, loss_of, stage: Stage, folder: Path, *, precision="no", ema=None
     accelerator.register_for_checkpointing(progress)
     progress.resume()
     module.train()
-    while progress.step < stage.steps:
+    while progress.step < stage.end:
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(stage, progress.step)
         shard = progress.step * accelerator.num_processes + accelerator.process_index
@@ -53,7 +53,7 @@ def fit(module, loss_of, stage: Stage, folder: Path, *, precision="no", ema=None
         if ema is not None:
             ema.step(module.parameters())
         progress.advance(loss, report, save_minutes)
-        if snapshot and accelerator.is_main_process and progress.step % max(1, stage.steps // 12) == 0:
+        if snapshot and accelerator.is_main_process and progress.step % max(1, stage.end // 10) == 0:
             snapshot(progress.step)
     progress.save()
     return accelerator.unwrap_model(module)
@@ -77,7 +77,7 @@ class Progress:
         done = sorted(self.folder.glob("step-*"))
         if done:
             self.accelerator.load_state(str(done[-1]))
-            self.accelerator.print(f"{self.folder.name}: going on at step {self.step} of {self.stage.steps}", flush=True)
+            self.accelerator.print(f"{self.folder.name}: going on at step {self.step} of {self.stage.end}", flush=True)
         self.ticked = time.time()
 
     def advance(self, loss, report, save_minutes):
@@ -86,8 +86,8 @@ class Progress:
         # The loss is read only when printed: reading it makes a GPU wait.
         if self.step % report == 0 or self.step == 1:
             self.loss = float(loss.detach())
-            left = self.seconds / self.step * (self.stage.steps - self.step) / 60
-            line = f"{self.folder.name}: step {self.step} of {self.stage.steps}, loss {self.loss:.4f}, {left:.0f} min left"
+            left = self.seconds / self.step * (self.stage.end - self.step) / 60
+            line = f"{self.folder.name}: step {self.step} of {self.stage.end}, loss {self.loss:.4f}, {left:.0f} min left"
             self.accelerator.print(line, flush=True)
             # Asked here and not at every step: the processes must agree, by the main one's clock.
             due = broadcast_object_list([now - self.saved > save_minutes * 60])
