@@ -14,7 +14,7 @@ from PIL import Image
 
 PACK = Path(__file__).parent / "gallery.zip"
 THUMBNAIL = 32  # pixels a side
-COLUMNS = 72
+LARGE = 128  # pixels a side of those that emoji-sd was trained on, and of a few more
 
 # How captions name the four icon sets, and what each is.
 STYLES = {
@@ -52,10 +52,12 @@ class Icon:
     position: int
 
     def picture(self, background: str = "white", size: int = THUMBNAIL) -> Image.Image:
-        """The thumbnail on a named background, `size` pixels a side."""
-        ground = Image.new("RGBA", (THUMBNAIL, THUMBNAIL), BACKGROUNDS[checked_background(background)])
-        pasted = Image.alpha_composite(ground, _thumbnail(self.position)).convert("RGB")
-        return pasted if size == THUMBNAIL else pasted.resize((size, size), Image.Resampling.LANCZOS)
+        """The icon on a named background, `size` pixels a side; where only its thumbnail is in the pack, that enlarged."""
+        drawn = _large(self.position) if size > THUMBNAIL else None
+        drawn = drawn or _thumbnail(self.position)
+        ground = Image.new("RGBA", drawn.size, BACKGROUNDS[checked_background(background)])
+        pasted = Image.alpha_composite(ground, drawn).convert("RGB")
+        return pasted if size == drawn.width else pasted.resize((size, size), Image.Resampling.LANCZOS)
 
 
 @functools.cache
@@ -92,15 +94,34 @@ def checked_background(background: str) -> str:
 
 
 @functools.cache
-def _sheet() -> Image.Image:
+def _sheet(name: str) -> Image.Image:
     with zipfile.ZipFile(PACK) as pack:
-        return Image.open(io.BytesIO(pack.read("icons.webp"))).convert("RGBA")
+        return Image.open(io.BytesIO(pack.read(name))).convert("RGBA")
 
 
 @functools.lru_cache(maxsize=256)
 def _thumbnail(position: int) -> Image.Image:
-    x, y = position % COLUMNS * THUMBNAIL, position // COLUMNS * THUMBNAIL
-    return _sheet().crop((x, y, x + THUMBNAIL, y + THUMBNAIL))
+    return _cell(_sheet("icons.webp"), position, THUMBNAIL)
+
+
+@functools.lru_cache(maxsize=256)
+def _large(position: int) -> Image.Image | None:
+    """The icon at its larger size, or None where the pack has it only as a thumbnail."""
+    place = _places().get(position)
+    return None if place is None else _cell(_sheet("large.webp"), place, LARGE)
+
+
+@functools.cache
+def _places() -> dict[int, int]:
+    """Icon's position -> its place on the sheet of larger ones."""
+    with zipfile.ZipFile(PACK) as pack:
+        return {position: place for place, position in enumerate(json.loads(pack.read("large.json")))}
+
+
+def _cell(sheet: Image.Image, place: int, side: int) -> Image.Image:
+    columns = sheet.width // side
+    x, y = place % columns * side, place // columns * side
+    return sheet.crop((x, y, x + side, y + side))
 
 
 def _small(position: int, size: int) -> np.ndarray:

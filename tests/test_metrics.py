@@ -31,6 +31,23 @@ def test_thumbnails_stand_on_their_background():
         icon.picture("mauve")
 
 
+def test_icons_that_the_model_knows_are_there_in_detail():
+    def detail(icon):  # what an enlarged thumbnail cannot have
+        picture = icon.picture("green", 128)
+        return mean_difference(
+            picture, picture.resize((32, 32), Image.Resampling.BOX).resize((128, 128), Image.Resampling.LANCZOS)
+        )
+
+    fox, unknown = (gallery.find(name, style="noto")[0] for name in ("fox", "trombone"))
+    assert detail(fox) > 3 * detail(unknown) > 0
+    shown = gallery.find("tangerine") + gallery.find("fox") + gallery.find("owl")
+    thumbnails = [icon.picture("blue") for icon in shown]
+    for icon in shown:
+        shrunk = icon.picture("blue", gallery.LARGE).resize(thumbnails[0].size, Image.Resampling.BOX)
+        distances = [mean_difference(thumbnail, shrunk) for thumbnail in thumbnails]
+        assert shown[int(np.argmin(distances))] == icon, "the large icon is another one than the thumbnail"
+
+
 def test_backgrounds_are_named_even_when_noisy():
     rng = np.random.default_rng(0)
     for name, colour in gallery.BACKGROUNDS.items():

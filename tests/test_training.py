@@ -2,6 +2,7 @@
 
 import json
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,8 +10,8 @@ from PIL import Image
 from torch.testing import assert_close
 
 from sd_helpers import gallery
-from training import render
-from training.autoencoder import draw_pictures, fold_latent_statistics
+from training import growing, render
+from training.autoencoder import build, draw_pictures, fold_latent_statistics
 from training.captions import Captioner, with_article
 from training.clip import Pairs, read_positions
 from training.data import BACKGROUND_NAMES, COLOURS, HeldOut, Icons, choose_held_out, concept_set
@@ -272,13 +273,45 @@ def test_a_run_may_end_before_its_learning_rate_does(tmp_path):
     assert learning_rate(stage, 10) == learning_rate(Stage(steps=24, batch=2, lr=0.1, warmup=2), 10)
 
 
-def test_presets_build_the_sizes_they_promise():
-    from training import autoencoder, denoiser
+def test_an_autoencoder_grows_around_a_small_one(work, icons, capsys):
+    from diffusers import AutoencoderKL
 
-    for name, factor, size in (("cpu", 4, 64), ("gpu", 8, 128)):
+    preset = replace(PRESETS["cpu"], size=32, vae_channels=(8, 8, 16), precision="no", growing=Stage(40, 4, 5e-3, warmup=5))
+    torch.manual_seed(0)
+    small = build((8, 16), 16)
+    small.save_pretrained(work / "vae-small")
+    first = growing.grown(small, preset)
+    for old, new in (
+        (small.encoder.down_blocks[1], first.encoder.down_blocks[2]),
+        (small.decoder.up_blocks[1].resnets[1], first.decoder.up_blocks[1].resnets[1]),
+        (small.quant_conv, first.quant_conv),
+    ):
+        assert all(torch.equal(a, b) for a, b in zip(old.state_dict().values(), new.state_dict().values(), strict=True))
+
+    growing.train(preset, work, "cpu")
+    pictures = draw_pictures(Icons(work, 32), torch.arange(len(icons)), 16, torch.Generator().manual_seed(9))
+    with torch.no_grad():
+        latents = small.encode(torch.nn.functional.avg_pool2d(pictures, 2)).latent_dist.mean
+        errors = {}
+        for name, vae in {"first": first, "last": AutoencoderKL.from_pretrained(work / "vae")}.items():
+            found = vae.encode(pictures).latent_dist.mean
+            assert found.shape == latents.shape == (16, 4, 8, 8)
+            drawn = vae.decode(latents).sample
+            assert drawn.shape == pictures.shape
+            errors[name] = (found - latents).square().mean().item(), (drawn - pictures).square().mean().item()
+    assert errors["last"][0] < 0.5 * errors["first"][0] and errors["last"][1] < 0.7 * errors["first"][1]
+
+    growing.train(replace(preset, growing=None), work, "cpu")
+    assert "nothing to do" in capsys.readouterr().out
+
+
+def test_presets_build_the_sizes_they_promise():
+    from training import denoiser
+
+    for name in ("cpu", "gpu"):
         preset = PRESETS[name]
-        assert (preset.factor, preset.size) == (factor, size)
+        assert (preset.factor, preset.size) == (8, 128)
         with torch.device("meta"):
-            vae, unet = autoencoder.build(preset), denoiser.build(preset)
+            vae, unet = build(preset.vae_channels, preset.size), denoiser.build(preset)
         assert vae.config.latent_channels == 4 and unet.config.sample_size == 16
         assert sum(p.numel() for p in unet.parameters()) == pytest.approx(8.8e6, rel=0.01)

@@ -13,17 +13,18 @@ from .presets import Preset
 KL_WEIGHT = 1e-3
 
 
-def build(preset: Preset) -> AutoencoderKL:
-    levels = len(preset.vae_channels)
+def build(channels: tuple[int, ...], size: int) -> AutoencoderKL:
+    """An untrained autoencoder for pictures of `size` pixels, with the channels of each level from the outside in."""
+    levels = len(channels)
     return AutoencoderKL(
-        block_out_channels=preset.vae_channels, layers_per_block=1, norm_num_groups=8, latent_channels=4,
+        block_out_channels=channels, layers_per_block=1, norm_num_groups=8, latent_channels=4,
         down_block_types=["DownEncoderBlock2D"] * levels, up_block_types=["UpDecoderBlock2D"] * levels,
-        sample_size=preset.size,
+        sample_size=size,
     )  # fmt: skip
 
 
 class Reconstruction(nn.Module):
-    """The loss: absolute and squared error, the error of the edges, and a light pull of the latents towards N(0, 1)."""
+    """The loss: the error of the pictures that come back, and a light pull of the latents towards N(0, 1)."""
 
     def __init__(self, vae):
         super().__init__()
@@ -32,10 +33,15 @@ class Reconstruction(nn.Module):
     def forward(self, pictures, noise):
         posterior = self.vae.encode(pictures).latent_dist
         latents = posterior.mean + posterior.std * noise.to(posterior.mean)
-        error = self.vae.decode(latents).sample.float() - pictures
-        edges = error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
         kl = 0.5 * (posterior.mean.float() ** 2 + posterior.var.float() - 1 - posterior.logvar.float()).mean()
-        return error.abs().mean() + error.square().mean() + 0.5 * edges + KL_WEIGHT * kl
+        return reconstruction_error(self.vae.decode(latents).sample, pictures) + KL_WEIGHT * kl
+
+
+def reconstruction_error(drawn, pictures):
+    """Absolute and squared error, and the error of the edges, which keeps them crisp."""
+    error = drawn.float() - pictures
+    edges = error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
+    return error.abs().mean() + error.square().mean() + 0.5 * edges
 
 
 def draw_pictures(icons: Icons, pool, count: int, generator):
@@ -51,7 +57,10 @@ def draw_pictures(icons: Icons, pool, count: int, generator):
 
 
 def train(preset: Preset, work: Path, device: str) -> None:
-    icons = Icons(work, preset.size, device=device)
+    size, channels, name = preset.size, preset.vae_channels, "vae"
+    if preset.growing:  # the inner levels now, at half the size; `growing` adds the outermost
+        size, channels, name = size // 2, channels[1:], "vae-small"
+    icons = Icons(work, size, device=device)
     pool = icons.indices(HeldOut())
     side = preset.size // preset.factor
 
@@ -60,11 +69,13 @@ def train(preset: Preset, work: Path, device: str) -> None:
         return module(pictures, torch.randn(count, 4, side, side, generator=generator).to(device))
 
     torch.manual_seed(0)
-    trained = fit(Reconstruction(build(preset)), loss_of, preset.autoencoder, work / "autoencoder", precision=preset.precision)
+    trained = fit(
+        Reconstruction(build(channels, size)), loss_of, preset.autoencoder, work / "autoencoder", precision=preset.precision
+    )
     vae = trained.vae.to(device).eval()
     pictures = [draw_pictures(icons, pool, 64, torch.Generator().manual_seed(i)) for i in range(32)]
     fold_latent_statistics(vae, pictures)
-    vae.save_pretrained(work / "vae")
+    vae.save_pretrained(work / name)
 
 
 @torch.no_grad()

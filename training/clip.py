@@ -1,4 +1,4 @@
-"""Stage 2, CLIP in miniature: captions and pictures drawn together by contrast. Its text half is then frozen."""
+"""Stage 3, CLIP in miniature: captions and pictures drawn together by contrast. Its text half is then frozen."""
 
 import gzip
 import random

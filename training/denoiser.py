@@ -1,4 +1,4 @@
-"""Stage 3, the denoiser: a U-Net that predicts the noise in latents, told what they show by the frozen text encoder."""
+"""Stage 4, the denoiser: a U-Net that predicts the noise in latents, told what they show by the frozen text encoder."""
 
 import random
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Stage 5: how good is emoji-sd? Measures it and writes the tables into its model card."""
+"""Stage 6: how good is emoji-sd? Measures it and writes the tables into its model card."""
 
 import re
 from pathlib import Path

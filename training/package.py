@@ -1,7 +1,8 @@
-"""Stage 4: the trained parts as a folder in diffusers' layout, in half precision, and the gallery of thumbnails."""
+"""Stage 5: the trained parts as a folder in diffusers' layout, in half precision, and the gallery of thumbnails."""
 
 import io
 import json
+import math
 import re
 import shutil
 import zipfile
@@ -23,11 +24,14 @@ from .denoiser import SCHEDULE
 from .presets import Preset
 from .render import COLUMNS, ICON_SIZE
 
+TAUGHT = ["tangerine"]  # shown large too: the fruit that notebook 07 teaches the model
+
 
 def train(preset: Preset, work: Path, device: str) -> None:
-    pack_gallery(work)
+    concepts = concept_set(preset.concepts)
+    pack_gallery(work, concepts)
     clip, tokenizer = CLIPModel.from_pretrained(work / "clip"), CLIPTokenizer.from_pretrained(work / "tokenizer")
-    icons = Icons(work, preset.size, concept_set(preset.concepts))
+    icons = Icons(work, preset.size, concepts)
     zero_unseen_tokens(clip, tokenizer, icons)
     scheduler = LMSDiscreteScheduler(**SCHEDULE)
     pipeline = StableDiffusionPipeline(
@@ -110,18 +114,31 @@ def shrink_json(path: Path) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()), ensure_ascii=False, separators=(",", ":")))
 
 
-def pack_gallery(work: Path) -> None:
-    """All icons as thumbnails in one WebP sheet, with their records, in one zip file."""
+def pack_gallery(work: Path, concepts: list[str] | None) -> None:
+    """All icons as thumbnails in one WebP sheet, those of `concepts` larger in another, with their records, in one zip file."""
     records = json.loads((work / "icons.json").read_text())
     Image.MAX_IMAGE_PIXELS = None
-    sheet = Image.open(work / "icons.webp").convert("RGBA")
-    rows, side = sheet.height // ICON_SIZE, gallery.THUMBNAIL
-    assert COLUMNS == gallery.COLUMNS
-    small = sheet.convert("RGBa").resize((COLUMNS * side, rows * side), Image.Resampling.BOX).convert("RGBA")
-    buffer = io.BytesIO()
-    small.save(buffer, "WEBP", quality=80, method=6)
+    sheet = Image.open(work / "icons.webp").convert("RGBA").convert("RGBa")
+    assert gallery.LARGE == ICON_SIZE
+    shown = {*concepts, *TAUGHT} if concepts else {record["concept"] for record in records}
+    large = [position for position, record in enumerate(records) if record["concept"] in shown]
+    columns = math.isqrt(len(large) - 1) + 1
+    beside = Image.new("RGBa", (columns * ICON_SIZE, -(-len(large) // columns) * ICON_SIZE))
+    for place, position in enumerate(large):
+        x, y = position % COLUMNS * ICON_SIZE, position // COLUMNS * ICON_SIZE
+        icon = sheet.crop((x, y, x + ICON_SIZE, y + ICON_SIZE))
+        beside.paste(icon, (place % columns * ICON_SIZE, place // columns * ICON_SIZE))
+    small = sheet.resize((COLUMNS * gallery.THUMBNAIL, sheet.height // ICON_SIZE * gallery.THUMBNAIL), Image.Resampling.BOX)
+    files = {"icons.webp": _webp(small), "icons.json": json.dumps(records, ensure_ascii=False)}
+    files |= {"large.webp": _webp(beside), "large.json": json.dumps(large)}
     with zipfile.ZipFile(gallery.PACK, "w") as pack:
-        for name, data in (("icons.webp", buffer.getvalue()), ("icons.json", json.dumps(records, ensure_ascii=False))):
+        for name, data in files.items():
             # A ZipInfo has a fixed date, so the same icons give the same file; the archive's own compression it ignores.
             pack.writestr(zipfile.ZipInfo(name), data, compress_type=zipfile.ZIP_DEFLATED)
-    print(f"package: gallery of {len(records)} icons, {gallery.PACK.stat().st_size / 1e6:.1f} MB")
+    print(f"package: gallery of {len(records)} icons, {len(large)} of them large, {gallery.PACK.stat().st_size / 1e6:.1f} MB")
+
+
+def _webp(sheet: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    sheet.convert("RGBA").save(buffer, "WEBP", quality=70, alpha_quality=70, method=6)
+    return buffer.getvalue()

@@ -24,6 +24,7 @@ class Preset:
     vae_channels: tuple[int, ...]  # one level more than the halvings of the picture
     concepts: str | None  # a file that lists the concepts CLIP and the denoiser learn; None: all
     autoencoder: Stage
+    growing: Stage | None  # of the outermost level, around an autoencoder trained at half the size; None: all levels at once
     clip: Stage
     denoiser: Stage
     variants: int  # shifted copies of each icon and background whose latents are cached
@@ -37,8 +38,9 @@ class Preset:
 
 PRESETS = {
     "cpu": Preset(
-        size=64, vae_channels=(32, 64, 96), concepts="concepts_cpu.txt",
+        size=128, vae_channels=(24, 32, 64, 96), concepts="concepts_cpu.txt",
         autoencoder=Stage(steps=6000, batch=12, lr=1.5e-3),
+        growing=Stage(steps=2000, batch=8, lr=1.5e-3),
         clip=Stage(steps=2600, batch=128, lr=1e-3),
         # After that, styles gained 2 points more, and LMS began to burn: a tenth of the backgrounds lost at guidance 5, 25 steps.
         denoiser=Stage(steps=15000, stop=12500, batch=32, lr=1e-3, warmup=200),
@@ -48,6 +50,7 @@ PRESETS = {
     "gpu": Preset(
         size=128, vae_channels=(32, 64, 96, 96), concepts=None,
         autoencoder=Stage(steps=16000, batch=64, lr=1.5e-3),
+        growing=None,
         clip=Stage(steps=6000, batch=512, lr=1e-3),
         denoiser=Stage(steps=30000, batch=256, lr=1e-3, warmup=500),
         variants=4, precision="bf16",

@@ -1,4 +1,4 @@
-"""Stage 6, pictures for the model card and the README: what it draws, what it fails at, how it learned. None chosen by hand."""
+"""Stage 7, pictures for the model card and the README: what it draws, what it fails at, how it learned. None chosen by hand."""
 
 import copy
 import dataclasses
