@@ -60,7 +60,7 @@ def sweep_row(components, rounds: int) -> Row:
     pipeline = StableDiffusionImg2ImgPipeline(**components.pipeline().components, requires_safety_checker=False)
     pipeline.register_modules(scheduler=scheduler_like(components.scheduler, LMSDiscreteScheduler))
     pipeline.set_progress_bar_config(disable=True)
-    image, starts = gallery.find("rocket", style="noto")[0].picture("yellow", 512), range(5, 45, 5)
+    image, starts = gallery.find("rocket", style="noto")[0].picture("yellow", components.default_size[0]), range(5, 45, 5)
     settings = dict(image=image, num_inference_steps=STEPS)
 
     def theirs():

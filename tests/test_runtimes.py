@@ -128,7 +128,7 @@ def test_bad_runtimes(components, monkeypatch):
 
 def test_describe_says_what_was_picked_and_why(components, fast):
     plain = load("emoji-sd").describe()
-    assert "emoji-sd: 64 x 64 pixels, LMSScheduler" in plain and "U-Net 8" in plain and "runtime: torch (the default" in plain
+    assert "emoji-sd: 128 x 128 pixels, LMSScheduler" in plain and "U-Net 8" in plain and "runtime: torch (the default" in plain
     assert torch.cuda.is_available() or "device: cpu (no GPU was found)" in plain
     assert "device: cpu (asked for)" in fast.describe() and "runtime: openvino (asked for" in fast.describe()
     half = load("emoji-sd", device="cpu", dtype=torch.float16).describe()
