@@ -36,7 +36,7 @@ def rows(rounds: int):
     else:
         for batch in (1, 8):
             made = row(fast, "LMS", SCHEDULERS["LMS"], batch, rounds if batch == 1 else -(-rounds // 3))
-            yield dataclasses.replace(made, name=made.name + ", runtime openvino", target="")
+            yield dataclasses.replace(made, name=made.name + ", runtime openvino")
     yield Row(
         "share of the loop inside the U-Net, LMS", [unet_share(components) for _ in range(rounds)], None, "", "0.97 or more"
     )

@@ -1,4 +1,4 @@
-"""The emoji behind emoji-sd: thumbnails of every icon with its label and tags, on any of the named backgrounds."""
+"""The emoji behind emoji-sd: thumbnails of every icon with its label and tags, larger pictures of those it draws."""
 
 from __future__ import annotations
 

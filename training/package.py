@@ -1,4 +1,4 @@
-"""Stage 5: the trained parts as a folder in diffusers' layout, in half precision, and the gallery of thumbnails."""
+"""Stage 5: the trained parts as a folder in diffusers' layout, in half precision, and the gallery of icons."""
 
 import io
 import json

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 from ..autoencoder import pil_to_latent, pil_to_tensor
 from ..checks import NotYet, answered, exercise, expect, expect_close
 
-# (factor, latent channels): SD v1, emoji-sd, Stable Diffusion 3, and one that nobody has built.
+# (factor, latent channels): SD v1 and emoji-sd, one of half the factor, Stable Diffusion 3, and one that nobody has built.
 SHAPES = ((8, 4), (4, 4), (8, 16), (16, 5))
 
 
