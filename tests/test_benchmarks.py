@@ -6,7 +6,7 @@ import json
 import pytest
 import torch
 
-from benchmarks import drawing, gpu, sweeps
+from benchmarks import crowd, drawing, gpu, sweeps
 from benchmarks.rows import Row, in_turns
 
 
@@ -68,6 +68,14 @@ def test_sweeps_are_timed_against_as_many_calls(monkeypatch):
     monkeypatch.setattr(sweeps, "in_turns", lambda rounds, ours, theirs: [[1.0], [2.0]])
     rows = list(sweeps.rows(1))
     assert [row.ratio for row in rows] == [0.5, 0.5] and rows[0].target == "0.55 or less"
+
+
+def test_a_crowd_begins_together_with_the_threads_asked_for(monkeypatch):
+    answer = "import os; print('ready', flush=True); input(); print(os.environ.get('OMP_NUM_THREADS', 0), flush=True); input()"
+    monkeypatch.setattr(crowd, "KERNEL", f"try:\n {answer}\nexcept EOFError: pass")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert crowd.at_once(3, "1") == [1, 1, 1]
+    assert crowd.at_once(1, None) == [0]
 
 
 @pytest.fixture
