@@ -1,6 +1,7 @@
 """Which models there are: the one place that holds checkpoint ids and the sizes published for Stable Diffusion v1."""
 
 import os
+import warnings
 from pathlib import Path
 
 EMBEDDED = "emoji-sd"
@@ -10,6 +11,9 @@ ENVIRONMENT = "SD_MODEL"
 
 # The parts of a model folder in diffusers' layout that the notebooks take apart.
 PARTS = ("vae", "tokenizer", "text_encoder", "unet", "scheduler")
+
+# For every hub id diffusers passes huggingface_hub an argument that this calls deprecated: nothing that a reader could act on.
+warnings.filterwarnings("ignore", message="The `local_dir_use_symlinks` argument is deprecated")
 
 # Stable Diffusion v1's own sizes, as its checkpoint publishes them (CompVis/stable-diffusion-v1-4, config.json of each part).
 SD_V1_UNET = dict(

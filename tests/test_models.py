@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -57,6 +59,12 @@ def test_hub_id_without_network(hub_id):
         load(hub_id)
     assert hub_id in str(caught.value) and "emoji-sd" in str(caught.value)
     assert caught.value.__cause__ is not None
+
+
+def test_a_hub_id_prints_no_warning():
+    code = "from sd_helpers import load, models\ntry: load(models.HUB_IDS[0])\nexcept ValueError: print('refused')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "refused\n" and "Warning" not in done.stderr
 
 
 @pytest.mark.parametrize("name", ["emoji_sd_typo", "./no/such/folder", "/no/such/folder", "a/b/c"])
