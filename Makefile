@@ -32,7 +32,7 @@ lab: env
 	$(BIN)/jupyter lab $(AS_ROOT) notebooks/00_the_whole_thing.ipynb
 
 test: env
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-cluster.txt -r requirements-openvino.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-cluster.txt -r requirements-openvino.txt -r requirements-bench.txt
 	$(BIN)/python -m pytest
 
 test-browser: env
