@@ -31,7 +31,7 @@ def train(preset: Preset, work: Path, device: str) -> None:
     icons = Icons(work, components.default_size[0], concept_set(preset.concepts))
     DOCS.mkdir(exist_ok=True)
     labels = list(dict.fromkeys(n["label"] for n in icons.names))
-    for file, prompts, columns in (("strip.png", STRIP, 10), ("sheet.webp", [with_article(x) for x in labels], 16)):
+    for file, prompts, columns in (("strip.webp", STRIP, 10), ("sheet.webp", [with_article(x) for x in labels], 16)):
         print(f"sheets: {file}, {len(prompts)} pictures", flush=True)
         pictures = [generate(components, p, seed=32, **DRAWING)[0] for p in prompts]
         contact_sheet(pictures, columns, scale=max(1, 128 // pictures[0].width)).save(DOCS / file, optimize=True, quality=85)
