@@ -76,6 +76,30 @@ def test_families_stand_side_by_side_and_are_named(icons, held_out):
     ) == 1
 
 
+def test_further_training_draws_what_is_new_twice_as_often(icons, held_out, monkeypatch, tmp_path):
+    (tmp_path / "concepts.json").write_text(json.dumps(["fox", "pizza", "rocket", "dog-face"]))
+    monkeypatch.setattr("training.clip.EMBEDDED_FOLDER", tmp_path)
+    index, _, _ = Pairs(icons, held_out, further=True).draw(6000, random.Random(3))
+    drawn = [icons.names[i]["concept"] for i in index]
+    assert drawn.count("astronaut") / drawn.count("rocket") == pytest.approx(2, abs=0.2)
+    assert ("fox", "noto") not in {(icons.names[i]["concept"], icons.names[i]["style"]) for i in index}
+
+
+def test_further_training_starts_from_the_package():
+    from sd_helpers.metrics import picture_tower
+    from training.clip import packaged
+
+    tower, clip = picture_tower(), packaged()
+    picture = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    ids = tower.tokenizer(["a puppy", "a glossy fox"], padding="max_length", max_length=77, return_tensors="pt").input_ids
+    end = (ids == tower.tokenizer.eos_token_id).int().argmax(dim=-1)
+    with torch.no_grad():
+        seen = clip.visual_projection(clip.vision_model(pixel_values=picture).pooler_output)
+        read = clip.text_projection(clip.text_model(input_ids=ids).last_hidden_state[torch.arange(2), end])
+        assert_close(torch.nn.functional.normalize(seen, dim=-1), tower.embed_pictures(picture))
+        assert_close(torch.nn.functional.normalize(read, dim=-1), tower.embed_prompts(["a puppy", "a glossy fox"]))
+
+
 def test_captions_say_what_is_there_or_nothing(icons, held_out):
     index, background, captions = Pairs(icons, held_out).draw(2000, random.Random(1))
     for i, b, caption in zip(index, background, captions, strict=True):
@@ -92,14 +116,15 @@ def test_a_concepts_own_word_is_never_anothers_tag(icons):
 
 
 def test_the_lists_in_the_repository_fit_together():
-    chosen, lists = concept_set(PRESETS["cpu"].concepts), HeldOut()
+    first, chosen, lists = concept_set(PRESETS["cpu"].concepts), concept_set(PRESETS["further"].concepts), HeldOut()
     everything = {icon.concept for icon in gallery.icons()}
-    assert len(chosen) == len(set(chosen)) >= 110 and set(chosen) <= everything
-    lone = {i for i in lists.icons if i[0] in chosen}
-    assert len(lone) == 12 and len(lists.icons) > 200 and len(lists.combinations) > 150
+    assert chosen[: len(first)] == first and concept_set(PRESETS["gpu"].concepts) is None
+    assert len(chosen) == len(set(chosen)) > 2 * len(first) > 220 and set(chosen) <= everything
+    assert len({i for i in lists.icons if i[0] in first}) == 12 and len({i for i in lists.icons if i[0] in chosen}) == 50
+    assert len(lists.icons) > 200 and len(lists.combinations) > 450
     assert all(c in chosen and s in gallery.STYLES and b in BACKGROUND_NAMES for c, s, b in lists.combinations)
     records = [{"concept": icon.concept, "style": icon.style} for icon in gallery.icons()]
-    again = choose_held_out(records, chosen)
+    again = choose_held_out(records, first, added=chosen[len(first) :])
     assert {tuple(i) for i in again["icons"]} == lists.icons and {tuple(c) for c in again["combinations"]} == lists.combinations
 
 
@@ -308,7 +333,7 @@ def test_an_autoencoder_grows_around_a_small_one(work, icons, capsys):
 def test_presets_build_the_sizes_they_promise():
     from training import denoiser
 
-    for name in ("cpu", "gpu"):
+    for name in ("cpu", "further", "gpu"):
         preset = PRESETS[name]
         assert (preset.factor, preset.size) == (8, 128)
         with torch.device("meta"):

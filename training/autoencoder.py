@@ -57,6 +57,8 @@ def draw_pictures(icons: Icons, pool, count: int, generator):
 
 
 def train(preset: Preset, work: Path, device: str) -> None:
+    if preset.autoencoder is None:
+        return
     size, channels, name = preset.size, preset.vae_channels, "vae"
     if preset.growing:  # the inner levels now, at half the size; `growing` adds the outermost
         size, channels, name = size // 2, channels[1:], "vae-small"

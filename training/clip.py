@@ -1,6 +1,7 @@
 """Stage 3, CLIP in miniature: captions and pictures drawn together by contrast. Its text half is then frozen."""
 
 import gzip
+import json
 import random
 import subprocess
 import sys
@@ -9,8 +10,11 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from torch import nn
-from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
+from transformers import CLIPConfig, CLIPModel, CLIPTextModel, CLIPTokenizer, CLIPVisionModelWithProjection
+
+from sd_helpers.models import EMBEDDED_FOLDER
 
 from .captions import Captioner
 from .data import BACKGROUND_NAMES, COLOURS, HeldOut, Icons, concept_set
@@ -53,6 +57,18 @@ def build() -> CLIPModel:
     return CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=WIDTH))
 
 
+def packaged() -> CLIPModel:
+    """The CLIP in the package, its two halves put together again."""
+    clip = build()
+    clip.text_model.load_state_dict(CLIPTextModel.from_pretrained(EMBEDDED_FOLDER / "text_encoder").state_dict())
+    vision = CLIPVisionModelWithProjection.from_pretrained(EMBEDDED_FOLDER / "clip", dtype=torch.float32)
+    clip.vision_model.load_state_dict(vision.vision_model.state_dict())
+    clip.visual_projection.load_state_dict(vision.visual_projection.state_dict())
+    clip.text_projection.load_state_dict(load_file(EMBEDDED_FOLDER / "clip" / "text_projection.safetensors"))
+    clip.logit_scale.data.fill_(4.0)  # not kept in the package
+    return clip
+
+
 class Contrast(nn.Module):
     """InfoNCE over a batch: each caption must find its picture, each picture its caption."""
 
@@ -73,15 +89,18 @@ class Contrast(nn.Module):
 class Pairs:
     """Draws captioned pictures: icon, background (named or not), caption."""
 
-    def __init__(self, icons: Icons, held_out: HeldOut):
+    def __init__(self, icons: Icons, held_out: HeldOut, further: bool = False):
         self.icons, self.held_out = icons, held_out
         self.pool = icons.indices(held_out).tolist()
         self.families = {}  # concept -> its icons in the pool, one of each style
         for i in self.pool:
             self.families.setdefault(icons.names[i]["concept"], []).append(i)
         self.captioner = Captioner(icons.names)
+        if further:  # what the package does not know yet comes twice as often
+            known = set(json.loads((EMBEDDED_FOLDER / "concepts.json").read_text()))
+            self.pool += [i for i in self.pool if icons.names[i]["concept"] not in known]
 
-    def draw(self, count: int, rng: random.Random, empty: float = 0.0, families: float = 0.0):
+    def draw(self, count: int, rng: random.Random, empty: float = 0.0, families: float = 0.0, styled: float = 0.5):
         """Lists of icon indices, background indices and captions. Where no background is named, it is mostly white.
 
         With chance `families` an icon brings its other styles along, on the same background, and their captions name the style:
@@ -96,7 +115,8 @@ class Pairs:
                 name = self.icons.names[j]
                 if not self.held_out.allows(name, colour):
                     continue
-                caption = self.captioner.caption(name, colour if named else None, rng, style_chance=1 if len(family) > 1 else 0.5)
+                style_chance = 1 if len(family) > 1 else styled
+                caption = self.captioner.caption(name, colour if named else None, rng, style_chance)
                 index.append(j)
                 background.append(BACKGROUND_NAMES.index(colour))
                 captions.append("" if rng.random() < empty else caption)
@@ -117,7 +137,7 @@ def train(preset: Preset, work: Path, device: str) -> None:
     tokenizer = build_tokenizer(work)
     tokenizer.save_pretrained(work / "tokenizer")
     icons = Icons(work, preset.size, concept_set(preset.concepts), device=device)
-    pairs = Pairs(icons, HeldOut())
+    pairs = Pairs(icons, HeldOut(), preset.further)
 
     def loss_of(module, count, generator):
         seed = int(torch.randint(2**62, (1,), generator=generator))
@@ -132,5 +152,6 @@ def train(preset: Preset, work: Path, device: str) -> None:
         return module(ids.to(device), read_positions(ids, generator).to(device), pictures)
 
     torch.manual_seed(0)
-    trained = fit(Contrast(build()), loss_of, preset.clip, work / "clip-run", precision=preset.precision, decay=0.1)
+    start = packaged() if preset.further else build()
+    trained = fit(Contrast(start), loss_of, preset.clip, work / "clip-run", precision=preset.precision, decay=0.1)
     trained.clip.save_pretrained(work / "clip")

@@ -73,21 +73,30 @@ class HeldOut:
         return (name["concept"], name["style"], background) not in self.combinations
 
 
-def concept_set(preset_concepts: str | None) -> list[str] | None:
-    """The concepts a preset trains on, from a text file beside this one; None for all."""
-    return (HERE / preset_concepts).read_text().split() if preset_concepts else None
+def concept_set(files: tuple[str, ...]) -> list[str] | None:
+    """The concepts a preset trains on, from text files beside this one; None, which stands for all, without a file."""
+    return [concept for file in files for concept in (HERE / file).read_text().split()] or None
 
 
-def choose_held_out(names: list[dict], chosen: list[str], seed: int = 0) -> dict:
-    """Draw the lists of held_out.json: one icon in twenty anywhere, a few and some combinations of the chosen concepts."""
+def choose_held_out(names: list[dict], chosen: list[str], added: list[str] = (), seed: int = 0) -> dict:
+    """Draw the lists of held_out.json: one icon in twenty anywhere, a few and some combinations of the chosen concepts.
+
+    `added` are concepts chosen later: of them the icons already held out stay so, and some combinations join.
+    """
     rng = random.Random(seed)
     others = sorted((n["concept"], n["style"]) for n in names if n["concept"] not in chosen)
     lone = [(c, rng.choice(list(STYLES))) for c in rng.sample(sorted(chosen), 12)]
-    triples = [(c, s, b) for c in sorted(chosen) for s in STYLES for b in BACKGROUNDS if (c, s) not in lone]
-    return {
-        "icons": sorted(rng.sample(others, len(others) // 20) + lone),
-        "combinations": sorted(rng.sample(triples, len(triples) // 25)),
-    }
+    triples = _triples(chosen, without=lone)
+    icons = sorted(rng.sample(others, len(others) // 20) + lone)
+    combinations = rng.sample(triples, len(triples) // 25)
+    triples = _triples(added, without=icons)
+    combinations += random.Random(seed + 1).sample(triples, len(triples) // 25)
+    return {"icons": icons, "combinations": sorted(combinations)}
+
+
+def _triples(concepts, without) -> list[tuple[str, str, str]]:
+    """Every concept in every style on every background, without those icons."""
+    return [(c, s, b) for c in sorted(concepts) for s in STYLES for b in BACKGROUNDS if (c, s) not in without]
 
 
 def _cut(sheet: Path, keep: list[int]):

@@ -12,6 +12,8 @@ from safetensors.torch import save_file
 from torch import nn
 from transformers import CLIPModel, CLIPTokenizer
 
+from sd_helpers.models import EMBEDDED_FOLDER
+
 from .clip import WIDTH, Pairs
 from .data import COLOURS, HeldOut, Icons, concept_set
 from .fit import fit
@@ -19,6 +21,7 @@ from .presets import Preset
 
 SCHEDULE = dict(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", num_train_timesteps=1000, steps_offset=1)
 EMPTY_CAPTIONS = 0.1  # what classifier-free guidance needs
+STYLED_CAPTIONS = 0.6  # name a style
 
 
 def build(preset: Preset) -> UNet2DConditionModel:
@@ -56,7 +59,8 @@ def cache_latents(vae, icons: Icons, variants: int):
         colours = COLOURS.repeat_interleave(variants, dim=0)
         index = torch.full((len(colours),), i)
         pictures = icons.compose(*(x.to(icons.device) for x in (index, colours, shift.flatten(0, 1))))
-        latents = vae.encode(pictures).latent_dist.mean * vae.config.scaling_factor
+        with torch.autocast(str(icons.device).split(":")[0], torch.bfloat16):  # a third of the time, to a hundredth of the spread
+            latents = vae.encode(pictures).latent_dist.mean.float() * vae.config.scaling_factor
         rows.append(latents.unflatten(0, (len(COLOURS), variants)))
     return torch.stack(rows)
 
@@ -71,10 +75,16 @@ def draw_timesteps(count: int, generator):
 
 def train(preset: Preset, work: Path, device: str) -> None:
     icons = Icons(work, preset.size, concept_set(preset.concepts), device=device)
-    pairs = Pairs(icons, HeldOut())
+    pairs = Pairs(icons, HeldOut(), preset.further)
     tokenizer = CLIPTokenizer.from_pretrained(work / "tokenizer")
     text_encoder = CLIPModel.from_pretrained(work / "clip").text_model.to(device).requires_grad_(False).eval()
-    latents = cache_latents(AutoencoderKL.from_pretrained(work / "vae").to(device).eval(), icons, preset.variants)
+    if preset.autoencoder is None and not (work / "vae").exists():
+        AutoencoderKL.from_pretrained(EMBEDDED_FOLDER / "vae", torch_dtype=torch.float32).save_pretrained(work / "vae")
+    cached = work / f"latents-{len(icons)}x{preset.variants}.pt"
+    if not cached.exists():
+        print("denoiser: encoding every icon on every background", flush=True)
+        torch.save(cache_latents(AutoencoderKL.from_pretrained(work / "vae").to(device).eval(), icons, preset.variants), cached)
+    latents = torch.load(cached, map_location=device)
     print(
         f"denoiser: {len(icons)} icons, {latents.numel() * 4 / 1e6:.0f} MB of latents cached",
         flush=True,
@@ -82,7 +92,7 @@ def train(preset: Preset, work: Path, device: str) -> None:
 
     def loss_of(module, count, generator):
         rng = random.Random(int(torch.randint(2**62, (1,), generator=generator)))
-        index, background, captions = pairs.draw(count, rng, empty=EMPTY_CAPTIONS)
+        index, background, captions = pairs.draw(count, rng, empty=EMPTY_CAPTIONS, styled=STYLED_CAPTIONS)
         variant = torch.randint(preset.variants, (count,), generator=generator)
         target = latents[index, background, variant.to(device)]
         ids = tokenizer(captions, padding="max_length", max_length=77, truncation=True, return_tensors="pt").input_ids
@@ -93,6 +103,9 @@ def train(preset: Preset, work: Path, device: str) -> None:
 
     torch.manual_seed(0)
     module = NoisePrediction(build(preset))
+    if preset.further:
+        start = UNet2DConditionModel.from_pretrained(EMBEDDED_FOLDER / "unet", torch_dtype=torch.float32)
+        module.unet.load_state_dict(start.state_dict())
     if device == "cpu":  # the fused attention's backward pass takes a third of the time there; the plain one a tenth
         module.unet.set_attn_processor(AttnProcessor())
     ema = EMAModel(module.parameters(), decay=0.9995, use_ema_warmup=True, power=0.75, foreach=True)

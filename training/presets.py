@@ -22,14 +22,15 @@ class Stage:
 class Preset:
     size: int  # pixels a side
     vae_channels: tuple[int, ...]  # one level more than the halvings of the picture
-    concepts: str | None  # a file that lists the concepts CLIP and the denoiser learn; None: all
-    autoencoder: Stage
+    concepts: tuple[str, ...]  # files that list the concepts CLIP and the denoiser learn; none: all of them
+    autoencoder: Stage | None  # None: the packaged one
     growing: Stage | None  # of the outermost level, around an autoencoder trained at half the size; None: all levels at once
     clip: Stage
     denoiser: Stage
     variants: int  # shifted copies of each icon and background whose latents are cached
     precision: str  # accelerate's mixed_precision
     duration: str  # what `make train` announces
+    further: bool = False  # go on from the packaged weights; what they do not know yet is drawn twice as often
 
     @property
     def factor(self) -> int:
@@ -38,7 +39,7 @@ class Preset:
 
 PRESETS = {
     "cpu": Preset(
-        size=128, vae_channels=(24, 32, 64, 96), concepts="concepts_cpu.txt",
+        size=128, vae_channels=(24, 32, 64, 96), concepts=("concepts_cpu.txt",),
         autoencoder=Stage(steps=6000, batch=12, lr=1.5e-3),
         growing=Stage(steps=2000, batch=8, lr=1.5e-3),
         clip=Stage(steps=2600, batch=128, lr=1e-3),
@@ -47,8 +48,16 @@ PRESETS = {
         variants=4, precision="bf16",
         duration="about three hours on two cores with AMX, several times that on older ones",
     ),
+    "further": Preset(
+        size=128, vae_channels=(24, 32, 64, 96), concepts=("concepts_cpu.txt", "concepts_further.txt"), further=True,
+        autoencoder=None, growing=None,
+        clip=Stage(steps=1000, batch=128, lr=7e-4),
+        denoiser=Stage(steps=7500, batch=32, lr=6e-4, warmup=300),
+        variants=2, precision="bf16",
+        duration="about three hours on two cores with AMX, several times that on older ones",
+    ),
     "gpu": Preset(
-        size=128, vae_channels=(32, 64, 96, 96), concepts=None,
+        size=128, vae_channels=(32, 64, 96, 96), concepts=(),
         autoencoder=Stage(steps=16000, batch=64, lr=1.5e-3),
         growing=None,
         clip=Stage(steps=6000, batch=512, lr=1e-3),
