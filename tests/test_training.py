@@ -100,6 +100,27 @@ def test_further_training_starts_from_the_package():
         assert_close(torch.nn.functional.normalize(read, dim=-1), tower.embed_prompts(["a puppy", "a glossy fox"]))
 
 
+def test_the_denoiser_goes_on_from_the_package(work):
+    from safetensors.torch import load_file
+    from transformers import CLIPTokenizer
+
+    from sd_helpers import load
+    from sd_helpers.models import EMBEDDED_FOLDER
+    from training import denoiser
+    from training.clip import packaged
+
+    CLIPTokenizer.from_pretrained(EMBEDDED_FOLDER / "tokenizer").save_pretrained(work / "tokenizer")
+    packaged().save_pretrained(work / "clip")
+    stage = Stage(steps=1, batch=2, lr=1e-7, warmup=1)
+    denoiser.train(replace(PRESETS["further"], concepts=(), variants=1, precision="no", denoiser=stage), work, "cpu")
+    assert (work / "denoiser-further" / "step-0000001").is_dir() and not (work / "denoiser").exists()
+    assert (work / "curve-further" / "0000001.safetensors").exists()
+    trained, packed = load_file(work / "unet" / "diffusion_pytorch_model.safetensors"), load("emoji-sd").unet.state_dict()
+    assert trained.keys() == packed.keys()
+    moved = max(float((trained[name] - packed[name].cpu()).abs().max()) for name in packed)
+    assert 0 < moved < 1e-5
+
+
 def test_captions_say_what_is_there_or_nothing(icons, held_out):
     index, background, captions = Pairs(icons, held_out).draw(2000, random.Random(1))
     for i, b, caption in zip(index, background, captions, strict=True):

@@ -153,5 +153,5 @@ def train(preset: Preset, work: Path, device: str) -> None:
 
     torch.manual_seed(0)
     start = packaged() if preset.further else build()
-    trained = fit(Contrast(start), loss_of, preset.clip, work / "clip-run", precision=preset.precision, decay=0.1)
+    trained = fit(Contrast(start), loss_of, preset.clip, work / f"clip-run{preset.suffix}", precision=preset.precision, decay=0.1)
     trained.clip.save_pretrained(work / "clip")

@@ -112,11 +112,11 @@ def train(preset: Preset, work: Path, device: str) -> None:
     names = [name.removeprefix("unet.") for name, _ in module.named_parameters()]
 
     def snapshot(step):
-        (work / "curve").mkdir(exist_ok=True)
+        (work / f"curve{preset.suffix}").mkdir(exist_ok=True)
         averaged = {name: value.half().cpu().contiguous() for name, value in zip(names, ema.shadow_params, strict=True)}
-        save_file(averaged, work / "curve" / f"{step:07d}.safetensors")
+        save_file(averaged, work / f"curve{preset.suffix}" / f"{step:07d}.safetensors")
 
     options = dict(precision=preset.precision, ema=ema, snapshot=snapshot)
-    trained = fit(module, loss_of, preset.denoiser, work / "denoiser", **options)
+    trained = fit(module, loss_of, preset.denoiser, work / f"denoiser{preset.suffix}", **options)
     ema.copy_to(trained.parameters())
     trained.unet.save_pretrained(work / "unet")

@@ -93,7 +93,7 @@ def train(preset: Preset, work: Path, device: str) -> None:
     kinds = {
         "label": label_trials(icons, 200, seed=0),
         "a tag in place of the label": tag_trials(icons, 200, seed=0),
-        "style and label, combination trained": combination_trials(icons, held_out, 200, seed=0, unseen=False),
+        "style and label, combination trained": combination_trials(icons, held_out, 400, seed=0, unseen=False),
         "style and label, combination never trained": combination_trials(icons, held_out, 200, seed=0, unseen=True),
         "style and label, concept never shown in that style": icon_trials(icons, held_out),
     }

@@ -33,6 +33,11 @@ class Preset:
     further: bool = False  # go on from the packaged weights; what they do not know yet is drawn twice as often
 
     @property
+    def suffix(self) -> str:
+        """Ends the names of checkpoint folders, so that going on does not take the first run's for its own."""
+        return "-further" if self.further else ""
+
+    @property
     def factor(self) -> int:
         return 2 ** (len(self.vae_channels) - 1)
 
@@ -54,7 +59,7 @@ PRESETS = {
         clip=Stage(steps=1000, batch=128, lr=7e-4),
         denoiser=Stage(steps=7500, batch=32, lr=6e-4, warmup=300),
         variants=2, precision="bf16",
-        duration="about three hours on two cores with AMX, several times that on older ones",
+        duration="about an hour and a half on two cores with AMX, several times that on older ones",
     ),
     "gpu": Preset(
         size=128, vae_channels=(32, 64, 96, 96), concepts=(),

@@ -41,7 +41,7 @@ def train(preset: Preset, work: Path, device: str) -> None:
     print("sheets: the first hundred prompts, the ten worst of 200, the learning curve", flush=True)
     save(named(pictures[:100], [t.prompt for t in trials[:100]], columns=10), "hundred.webp")
     save(failures(pictures, trials, count=10), "failures.webp")
-    steps, rows = learning_curve(components, work / "curve", trials[:CURVE_TRIALS])
+    steps, rows = learning_curve(components, work / f"curve{preset.suffix}", trials[:CURVE_TRIALS])
     if steps:
         save(plot(steps, rows), "learning-curve.webp")
 
