@@ -268,7 +268,7 @@ def test_pairs_of_prompts_differ_in_the_word_they_should(icons, held_out):
 
 
 def test_scores_know_right_from_wrong():
-    from training.evaluate import border_change, score
+    from training.evaluate import border_change, both_right, score
     from training.trials import Trial
 
     icon = {i.style: i for i in gallery.find("fox")}
@@ -281,6 +281,7 @@ def test_scores_know_right_from_wrong():
     pizza = gallery.find("pizza", "flat")[0].picture("red", size=64)
     row = score([right[0], pizza], trials)
     assert row["top1"] == row["background"] == row["both"] == 0.5
+    assert both_right([right[0], pizza], trials, "noto") == 1 and both_right([right[0], pizza], trials, "flat") == 0
     assert border_change(right[0], right[0]) == 0 and border_change(right[0], pizza) > 30
 
 

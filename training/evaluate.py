@@ -9,6 +9,7 @@ from PIL import Image
 
 from sd_helpers import generate, load
 from sd_helpers.autoencoder import latents_to_pil, pil_to_latent, tensor_to_pil, to_rgb
+from sd_helpers.gallery import STYLES
 from sd_helpers.metrics import background_of, clip_score, nearest_concepts, psnr
 from sd_helpers.models import EMBEDDED_FOLDER
 
@@ -40,6 +41,12 @@ def score(pictures: list[Image.Image], trials: list[Trial]) -> dict[str, float]:
         row["style"] = share(i.style == t.style for i, t in zip(first, trials, strict=True))
         row["both"] = share(i.style == t.style and i.concept == t.concept for i, t in zip(first, trials, strict=True))
     return row
+
+
+def both_right(pictures: list[Image.Image], trials: list[Trial], style: str) -> float:
+    """The share of the trials that ask for `style` whose picture shows concept and style; not a number where none asks."""
+    asked = [(p, t) for p, t in zip(pictures, trials, strict=True) if t.style == style]
+    return score(*map(list, zip(*asked, strict=True)))["both"] if asked else float("nan")
 
 
 def border_change(one: Image.Image, other: Image.Image) -> float:
@@ -90,17 +97,20 @@ def train(preset: Preset, work: Path, device: str) -> None:
     size = components.default_size[0]
     icons = Icons(work, size, concept_set(preset.concepts))
     everything = Icons(work, size)
+    never = "style and label, concept never shown in that style"
     kinds = {
         "label": label_trials(icons, 200, seed=0),
         "a tag in place of the label": tag_trials(icons, 200, seed=0),
         "style and label, combination trained": combination_trials(icons, held_out, 400, seed=0, unseen=False),
         "style and label, combination never trained": combination_trials(icons, held_out, 200, seed=0, unseen=True),
-        "style and label, concept never shown in that style": icon_trials(icons, held_out),
+        never: icon_trials(icons, held_out),
     }
-    rows = {}
+    rows, pictures = {}, {}
     for name, trials in kinds.items():
         print(f"evaluate: {len(trials)} prompts, {name}", flush=True)
-        rows[name] = len(trials), score(draw(components, trials), trials)
+        pictures[name] = draw(components, trials)
+        rows[name] = len(trials), score(pictures[name], trials)
+    carried = {style: both_right(pictures[never], kinds[never], style) for style in STYLES}
     ignored = generate(components, [""] * 200, seed=0, **DRAWING)
     rows["control: scored as the first row, but drawn from an empty prompt"] = 200, score(ignored, kinds["label"])
 
@@ -117,6 +127,9 @@ def train(preset: Preset, work: Path, device: str) -> None:
         table(rows),
         "\n- Same seed, one word of the prompt changed, mean change of the picture's border over 60 pairs, in levels of 255: "
         + ", ".join(f"{value:.1f} when the {word} changes" for word, value in changes.items())
+        + ".",
+        "- Concept never shown in that style, top 1 and style, by style: "
+        + ", ".join(f"{style} {share:.0%}" for style, share in carried.items())
         + ".",
         f"- Round trip of {len(unseen)} icons never seen: mean PSNR {quality:.1f} dB.",
         f"- Standard deviation of latents times {components.vae.config.scaling_factor}: {spread:.3f}.",

@@ -21,15 +21,17 @@ from sd_helpers.models import EMBEDDED_FOLDER
 from .captions import FRAMES, ON_BACKGROUND, STYLED, SYNONYMS, Captioner
 from .data import Icons, concept_set
 from .denoiser import SCHEDULE
-from .presets import Preset
+from .presets import PRESETS, Preset
 from .render import COLUMNS, ICON_SIZE
 
-TAUGHT = ["tangerine"]  # shown large too: the fruit that notebook 07 teaches the model
+# Shown large beside the first things learned (all that are learned later would take another megabyte): the fruit that notebook 07
+# teaches the model.
+TAUGHT = ["tangerine"]
 
 
 def train(preset: Preset, work: Path, device: str) -> None:
     concepts = concept_set(preset.concepts)
-    pack_gallery(work, concepts)
+    pack_gallery(work, concept_set(PRESETS["cpu"].concepts) if concepts else None)
     clip, tokenizer = CLIPModel.from_pretrained(work / "clip"), CLIPTokenizer.from_pretrained(work / "tokenizer")
     icons = Icons(work, preset.size, concepts)
     zero_unseen_tokens(clip, tokenizer, icons)
