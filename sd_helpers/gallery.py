@@ -14,7 +14,7 @@ from PIL import Image
 
 PACK = Path(__file__).parent / "gallery.zip"
 THUMBNAIL = 32  # pixels a side
-LARGE = 128  # pixels a side of about a hundred things in all styles, among those that emoji-sd was trained on
+LARGE = 128  # pixels a side of those that emoji-sd was trained on, and of a few more
 
 # How captions name the four icon sets, and what each is.
 STYLES = {
@@ -50,11 +50,6 @@ class Icon:
     tags: tuple[str, ...]
     group: int  # of emojibase: 0 smileys, 1 people, 3 animals and nature, 4 food, 5 travel, 6 activities, 7 objects
     position: int
-
-    @property
-    def side(self) -> int:
-        """Pixels a side of the largest picture of it in the pack: LARGE or THUMBNAIL."""
-        return LARGE if self.position in _places() else THUMBNAIL
 
     def picture(self, background: str = "white", size: int = THUMBNAIL) -> Image.Image:
         """The icon on a named background, `size` pixels a side; where only its thumbnail is in the pack, that enlarged."""

@@ -40,7 +40,6 @@ def test_icons_that_the_model_knows_are_there_in_detail():
 
     fox, unknown = (gallery.find(name, style="noto")[0] for name in ("fox", "trombone"))
     assert detail(fox) > 3 * detail(unknown) > 0
-    assert (fox.side, unknown.side) == (128, 32)
     shown = gallery.find("tangerine") + gallery.find("fox") + gallery.find("owl")
     thumbnails = [icon.picture("blue") for icon in shown]
     for icon in shown:
