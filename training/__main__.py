@@ -1,4 +1,4 @@
-"""python -m training [stage ...] --preset cpu|gpu: train emoji-sd from nothing, stage by stage, resuming where it was."""
+"""python -m training [stage ...] --preset cpu|further|gpu: train emoji-sd, stage by stage, resuming where it was."""
 
 import argparse
 import importlib
