@@ -106,13 +106,15 @@ def test_the_denoiser_goes_on_from_the_package(work):
 
     from sd_helpers import load
     from sd_helpers.models import EMBEDDED_FOLDER
-    from training import denoiser
+    from training import autoencoder, denoiser
     from training.clip import packaged
 
     CLIPTokenizer.from_pretrained(EMBEDDED_FOLDER / "tokenizer").save_pretrained(work / "tokenizer")
     packaged().save_pretrained(work / "clip")
     stage = Stage(steps=1, batch=2, lr=1e-7, warmup=1)
-    denoiser.train(replace(PRESETS["further"], concepts=(), variants=1, precision="no", denoiser=stage), work, "cpu")
+    preset = replace(PRESETS["further"], concepts=(), variants=1, precision="no", denoiser=stage)
+    autoencoder.train(preset, work, "cpu")
+    denoiser.train(preset, work, "cpu")
     assert (work / "denoiser-further" / "step-0000001").is_dir() and not (work / "denoiser").exists()
     assert (work / "curve-further" / "0000001.safetensors").exists()
     trained, packed = load_file(work / "unet" / "diffusion_pytorch_model.safetensors"), load("emoji-sd").unet.state_dict()

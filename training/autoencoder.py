@@ -6,6 +6,8 @@ import torch
 from diffusers import AutoencoderKL
 from torch import nn
 
+from sd_helpers.models import EMBEDDED_FOLDER
+
 from .data import COLOURS, HeldOut, Icons
 from .fit import fit
 from .presets import Preset
@@ -58,6 +60,7 @@ def draw_pictures(icons: Icons, pool, count: int, generator):
 
 def train(preset: Preset, work: Path, device: str) -> None:
     if preset.autoencoder is None:
+        AutoencoderKL.from_pretrained(EMBEDDED_FOLDER / "vae", torch_dtype=torch.float32).save_pretrained(work / "vae")
         return
     size, channels, name = preset.size, preset.vae_channels, "vae"
     if preset.growing:  # the inner levels now, at half the size; `growing` adds the outermost

@@ -78,13 +78,7 @@ def train(preset: Preset, work: Path, device: str) -> None:
     pairs = Pairs(icons, HeldOut(), preset.further)
     tokenizer = CLIPTokenizer.from_pretrained(work / "tokenizer")
     text_encoder = CLIPModel.from_pretrained(work / "clip").text_model.to(device).requires_grad_(False).eval()
-    if preset.autoencoder is None and not (work / "vae").exists():
-        AutoencoderKL.from_pretrained(EMBEDDED_FOLDER / "vae", torch_dtype=torch.float32).save_pretrained(work / "vae")
-    cached = work / f"latents-{len(icons)}x{preset.variants}.pt"
-    if not cached.exists():
-        print("denoiser: encoding every icon on every background", flush=True)
-        torch.save(cache_latents(AutoencoderKL.from_pretrained(work / "vae").to(device).eval(), icons, preset.variants), cached)
-    latents = torch.load(cached, map_location=device)
+    latents = cache_latents(AutoencoderKL.from_pretrained(work / "vae").to(device).eval(), icons, preset.variants)
     print(
         f"denoiser: {len(icons)} icons, {latents.numel() * 4 / 1e6:.0f} MB of latents cached",
         flush=True,
