@@ -17,7 +17,7 @@ from sd_helpers.models import EMBEDDED_FOLDER
 from .clip import WIDTH, Pairs
 from .data import COLOURS, HeldOut, Icons, concept_set
 from .fit import fit
-from .presets import Preset
+from .presets import Preset, Stage
 
 SCHEDULE = dict(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", num_train_timesteps=1000, steps_offset=1)
 EMPTY_CAPTIONS = 0.1  # what classifier-free guidance needs
@@ -34,18 +34,20 @@ def build(preset: Preset) -> UNet2DConditionModel:
 
 
 class NoisePrediction(nn.Module):
-    """The loss of a diffusion model: mix in noise, predict it, square the difference."""
+    """The loss of a diffusion model: mix in noise, predict it (or `target`), square the difference."""
 
     def __init__(self, unet):
         super().__init__()
         self.unet = unet
         self.register_buffer("alphas_cumprod", LMSDiscreteScheduler(**SCHEDULE).alphas_cumprod, persistent=False)
 
-    def forward(self, latents, noise, timesteps, prompt_embeds):
+    def noisy(self, latents, noise, timesteps):
         alpha = self.alphas_cumprod[timesteps][:, None, None, None]
-        noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
-        predicted = self.unet(noisy, timesteps, prompt_embeds).sample
-        return F.mse_loss(predicted.float(), noise)
+        return alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
+
+    def forward(self, latents, noise, timesteps, prompt_embeds, target=None):
+        predicted = self.unet(self.noisy(latents, noise, timesteps), timesteps, prompt_embeds).sample
+        return F.mse_loss(predicted.float(), noise if target is None else target)
 
 
 @torch.no_grad()
@@ -73,44 +75,60 @@ def draw_timesteps(count: int, generator):
     return (chosen * 1000).long().clamp(0, 999)
 
 
+class Batches:
+    """What one training step sees: latents, noise, timesteps and the embeddings of captions."""
+
+    def __init__(self, preset: Preset, work: Path, device: str):
+        icons = Icons(work, preset.size, concept_set(preset.concepts), device=device)
+        self.pairs, self.device, self.variants = Pairs(icons, HeldOut(), preset.further), device, preset.variants
+        self.tokenizer = CLIPTokenizer.from_pretrained(work / "tokenizer")
+        self.text_encoder = CLIPModel.from_pretrained(work / "clip").text_model.to(device).requires_grad_(False).eval()
+        vae = AutoencoderKL.from_pretrained(work / "vae").to(device).eval()
+        self.latents = cache_latents(vae, icons, preset.variants)
+        print(f"denoiser: {len(icons)} icons, {self.latents.numel() * 4 / 1e6:.0f} MB of latents cached", flush=True)
+
+    def draw(self, count: int, generator):
+        rng = random.Random(int(torch.randint(2**62, (1,), generator=generator)))
+        index, background, captions = self.pairs.draw(count, rng, empty=EMPTY_CAPTIONS, styled=STYLED_CAPTIONS)
+        variant = torch.randint(self.variants, (count,), generator=generator)
+        latents = self.latents[index, background, variant.to(self.device)]
+        noise = torch.randn(latents.shape, generator=generator).to(self.device)
+        return latents, noise, draw_timesteps(count, generator).to(self.device), self.embed(captions)
+
+    @torch.no_grad()
+    def embed(self, captions: list[str]):
+        ids = self.tokenizer(captions, padding="max_length", max_length=77, truncation=True, return_tensors="pt").input_ids
+        return self.text_encoder(input_ids=ids.to(self.device)).last_hidden_state
+
+
+def fit_averaged(module: NoisePrediction, loss_of, stage: Stage, name: str, preset: Preset, work: Path, device: str):
+    """Train as `fit` does and return the U-Net with its averaged weights; ten of them on the way go to a curve folder."""
+    if device == "cpu":  # the fused attention's backward pass takes a third of the time there; the plain one a tenth
+        module.unet.set_attn_processor(AttnProcessor())
+    ema = EMAModel(module.unet.parameters(), decay=0.9995, use_ema_warmup=True, power=0.75, foreach=True)
+    names = [name for name, _ in module.unet.named_parameters()]
+    curve = work / f"{name}{preset.suffix}-curve"
+
+    def snapshot(step):
+        curve.mkdir(exist_ok=True)
+        averaged = {name: value.half().cpu().contiguous() for name, value in zip(names, ema.shadow_params, strict=True)}
+        save_file(averaged, curve / f"{step:07d}.safetensors")
+
+    options = dict(precision=preset.precision, ema=ema, snapshot=snapshot)
+    trained = fit(module, loss_of, stage, work / f"{name}{preset.suffix}", **options)
+    ema.copy_to(trained.unet.parameters())
+    return trained.unet
+
+
 def train(preset: Preset, work: Path, device: str) -> None:
-    icons = Icons(work, preset.size, concept_set(preset.concepts), device=device)
-    pairs = Pairs(icons, HeldOut(), preset.further)
-    tokenizer = CLIPTokenizer.from_pretrained(work / "tokenizer")
-    text_encoder = CLIPModel.from_pretrained(work / "clip").text_model.to(device).requires_grad_(False).eval()
-    latents = cache_latents(AutoencoderKL.from_pretrained(work / "vae").to(device).eval(), icons, preset.variants)
-    print(
-        f"denoiser: {len(icons)} icons, {latents.numel() * 4 / 1e6:.0f} MB of latents cached",
-        flush=True,
-    )
+    batches = Batches(preset, work, device)
 
     def loss_of(module, count, generator):
-        rng = random.Random(int(torch.randint(2**62, (1,), generator=generator)))
-        index, background, captions = pairs.draw(count, rng, empty=EMPTY_CAPTIONS, styled=STYLED_CAPTIONS)
-        variant = torch.randint(preset.variants, (count,), generator=generator)
-        target = latents[index, background, variant.to(device)]
-        ids = tokenizer(captions, padding="max_length", max_length=77, truncation=True, return_tensors="pt").input_ids
-        with torch.no_grad():
-            embeds = text_encoder(input_ids=ids.to(device)).last_hidden_state
-        noise = torch.randn(target.shape, generator=generator).to(device)
-        return module(target, noise, draw_timesteps(count, generator).to(device), embeds)
+        return module(*batches.draw(count, generator))
 
     torch.manual_seed(0)
     module = NoisePrediction(build(preset))
     if preset.further:
         start = UNet2DConditionModel.from_pretrained(EMBEDDED_FOLDER / "unet", torch_dtype=torch.float32)
         module.unet.load_state_dict(start.state_dict())
-    if device == "cpu":  # the fused attention's backward pass takes a third of the time there; the plain one a tenth
-        module.unet.set_attn_processor(AttnProcessor())
-    ema = EMAModel(module.parameters(), decay=0.9995, use_ema_warmup=True, power=0.75, foreach=True)
-    names = [name.removeprefix("unet.") for name, _ in module.named_parameters()]
-
-    def snapshot(step):
-        (work / f"curve{preset.suffix}").mkdir(exist_ok=True)
-        averaged = {name: value.half().cpu().contiguous() for name, value in zip(names, ema.shadow_params, strict=True)}
-        save_file(averaged, work / f"curve{preset.suffix}" / f"{step:07d}.safetensors")
-
-    options = dict(precision=preset.precision, ema=ema, snapshot=snapshot)
-    trained = fit(module, loss_of, preset.denoiser, work / f"denoiser{preset.suffix}", **options)
-    ema.copy_to(trained.parameters())
-    trained.unet.save_pretrained(work / "unet")
+    fit_averaged(module, loss_of, preset.denoiser, "denoiser", preset, work, device).save_pretrained(work / "unet")

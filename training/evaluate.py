@@ -1,4 +1,4 @@
-"""Stage 6: how good is emoji-sd? Measures it and writes the tables into its model card."""
+"""Stage 7: how good is emoji-sd? Measures it and writes the tables into its model card."""
 
 import re
 from pathlib import Path
@@ -21,9 +21,9 @@ CARD = EMBEDDED_FOLDER / "README.md"
 DRAWING = dict(guidance_scale=5, num_inference_steps=25, progress=False, batch_size=16)
 
 
-def draw(components, trials: list[Trial]) -> list[Image.Image]:
+def draw(components, trials: list[Trial], guidance_scale: float = DRAWING["guidance_scale"]) -> list[Image.Image]:
     """A picture for each trial, picture i from seed i."""
-    return generate(components, [t.prompt for t in trials], seed=0, **DRAWING)
+    return generate(components, [t.prompt for t in trials], seed=0, **DRAWING | {"guidance_scale": guidance_scale})
 
 
 def score(pictures: list[Image.Image], trials: list[Trial]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Stage 5: the trained parts as a folder in diffusers' layout, in half precision, and the gallery of icons."""
+"""Stage 6: the trained parts as a folder in diffusers' layout, in half precision, and the gallery of icons."""
 
 import io
 import json
@@ -40,7 +40,7 @@ def train(preset: Preset, work: Path, device: str) -> None:
         vae=AutoencoderKL.from_pretrained(work / "vae"),
         text_encoder=text_half(clip),
         tokenizer=tokenizer,
-        unet=UNet2DConditionModel.from_pretrained(work / "unet"),
+        unet=UNet2DConditionModel.from_pretrained(work / ("unet-softened" if preset.softening else "unet")),
         scheduler=scheduler,
         safety_checker=None,
         feature_extractor=None,

@@ -27,6 +27,7 @@ class Preset:
     growing: Stage | None  # of the outermost level, around an autoencoder trained at half the size; None: all levels at once
     clip: Stage
     denoiser: Stage
+    softening: Stage | None  # None: the denoiser stops before it is too sharp for guidance 5 to 8
     variants: int  # shifted copies of each icon and background whose latents are cached
     precision: str  # accelerate's mixed_precision
     duration: str  # what `make train` announces
@@ -50,6 +51,7 @@ PRESETS = {
         clip=Stage(steps=2600, batch=128, lr=1e-3),
         # After that, styles gained 2 points more, and LMS began to burn: a tenth of the backgrounds lost at guidance 5, 25 steps.
         denoiser=Stage(steps=15000, stop=12500, batch=32, lr=1e-3, warmup=200),
+        softening=None,
         variants=4, precision="bf16",
         duration="about three hours on two cores with AMX, several times that on older ones",
     ),
@@ -58,8 +60,9 @@ PRESETS = {
         autoencoder=None, growing=None,
         clip=Stage(steps=1000, batch=128, lr=7e-4),
         denoiser=Stage(steps=7500, batch=32, lr=6e-4, warmup=300),
+        softening=Stage(steps=1200, batch=32, lr=2e-4),
         variants=2, precision="bf16",
-        duration="about an hour and a half on two cores with AMX, several times that on older ones",
+        duration="under two hours on two cores with AMX, several times that on older ones",
     ),
     "gpu": Preset(
         size=128, vae_channels=(32, 64, 96, 96), concepts=(),
@@ -67,6 +70,7 @@ PRESETS = {
         growing=None,
         clip=Stage(steps=6000, batch=512, lr=1e-3),
         denoiser=Stage(steps=30000, batch=256, lr=1e-3, warmup=500),
+        softening=Stage(steps=1200, batch=256, lr=2e-4),
         variants=4, precision="bf16",
         duration="about twenty minutes on an H100 (not yet measured)",
     ),

@@ -1,4 +1,4 @@
-"""Stage 7, pictures for the model card and the README: what it draws, what it fails at, how it learned. None chosen by hand."""
+"""Stage 8, pictures for the model card and the README: what it draws, what it fails at, how it learned. None chosen by hand."""
 
 import copy
 import dataclasses
@@ -17,6 +17,7 @@ from .captions import with_article
 from .data import HeldOut, Icons, concept_set
 from .evaluate import DRAWING, draw, score
 from .presets import Preset
+from .softening import SHARE
 from .trials import Trial, combination_trials
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -31,17 +32,21 @@ def train(preset: Preset, work: Path, device: str) -> None:
     icons = Icons(work, components.default_size[0], concept_set(preset.concepts))
     DOCS.mkdir(exist_ok=True)
     labels = list(dict.fromkeys(n["label"] for n in icons.names))
-    for file, prompts, columns in (("strip.webp", STRIP, 10), ("sheet.webp", [with_article(x) for x in labels], 16)):
+    for file, prompts, columns, side in (
+        ("strip.webp", STRIP, 10, 128),
+        ("sheet.webp", [with_article(x) for x in labels], 18, 64),
+    ):
         print(f"sheets: {file}, {len(prompts)} pictures", flush=True)
-        pictures = [generate(components, p, seed=32, **DRAWING)[0] for p in prompts]
-        contact_sheet(pictures, columns, scale=max(1, 128 // pictures[0].width)).save(DOCS / file, optimize=True, quality=85)
+        pictures = [generate(components, p, seed=32, **DRAWING)[0].resize((side, side), Image.Resampling.BOX) for p in prompts]
+        contact_sheet(pictures, columns).save(DOCS / file, quality=85, method=6)
 
     trials = combination_trials(icons, held_out, 200, seed=0, unseen=False)
     pictures = draw(components, trials)
     print("sheets: the first hundred prompts, the ten worst of 200, the learning curve", flush=True)
     save(named(pictures[:100], [t.prompt for t in trials[:100]], columns=10), "hundred.webp")
     save(failures(pictures, trials, count=10), "failures.webp")
-    steps, rows = learning_curve(components, work / f"curve{preset.suffix}", trials[:CURVE_TRIALS])
+    guidance = DRAWING["guidance_scale"] * (SHARE if preset.softening else 1)  # on the way the U-Net is not yet softened
+    steps, rows = learning_curve(components, work / f"denoiser{preset.suffix}-curve", trials[:CURVE_TRIALS], guidance)
     if steps:
         save(plot(steps, rows), "learning-curve.webp")
 
@@ -83,14 +88,14 @@ def failures(pictures: list[Image.Image], trials: list[Trial], count: int) -> Fi
     return named([picture for _, _, picture, _ in worst] + likest, names, columns=count)
 
 
-def learning_curve(components, folder: Path, trials: list[Trial]) -> tuple[list[int], list[dict]]:
+def learning_curve(components, folder: Path, trials: list[Trial], guidance_scale: float) -> tuple[list[int], list[dict]]:
     """Scores of the U-Nets that the denoiser's training left on its way: their steps and rows."""
     steps, rows = [], []
     for file in sorted(folder.glob("*.safetensors")):
         unet = copy.deepcopy(components.unet)
         unet.load_state_dict({name: value.float() for name, value in load_file(file).items()})
         steps.append(int(file.stem))
-        rows.append(score(draw(dataclasses.replace(components, unet=unet), trials), trials))
+        rows.append(score(draw(dataclasses.replace(components, unet=unet), trials, guidance_scale), trials))
         print(f"sheets: step {steps[-1]}: " + ", ".join(f"{k} {v:.2f}" for k, v in rows[-1].items()), flush=True)
     return steps, rows
 
