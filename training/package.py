@@ -24,9 +24,9 @@ from .denoiser import SCHEDULE
 from .presets import PRESETS, Preset
 from .render import COLUMNS, ICON_SIZE
 
-# Shown large beside the first things learned (all that are learned later would take another megabyte): the fruit that notebook 07
+# Shown large beside the first things learned (all that are learned later would take another megabyte): the heart that notebook 07
 # teaches the model.
-TAUGHT = ["tangerine"]
+TAUGHT = ["brown-heart"]
 
 
 def train(preset: Preset, work: Path, device: str) -> None:
