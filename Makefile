@@ -16,7 +16,7 @@ help:
 	@echo "make env        only install, into .venv"
 	@echo "make notebooks  re-run every notebook and save its outputs"
 	@echo "make bench      measure speed and memory beside diffusers' pipelines, about 15 minutes"
-	@echo "make train      train emoji-sd anew (PRESET=cpu, further or gpu)"
+	@echo "make train      train emoji-sd anew (PRESET=cpu and then further, or gpu)"
 
 env: .venv/installed
 

@@ -1,4 +1,4 @@
-"""The emoji behind emoji-sd: thumbnails of every icon with its label and tags, larger pictures of those it draws."""
+"""The emoji behind emoji-sd: thumbnails of every icon with its label and tags, larger pictures of those it learned first."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image
 
 PACK = Path(__file__).parent / "gallery.zip"
 THUMBNAIL = 32  # pixels a side
-LARGE = 128  # pixels a side of those that emoji-sd was trained on, and of a few more
+LARGE = 128  # pixels a side of those that emoji-sd learned in its first run, and of a few more
 
 # How captions name the four icon sets, and what each is.
 STYLES = {

@@ -16,13 +16,13 @@ from sd_helpers.learned import initial_row
 from sd_helpers.learning import noise_loss
 from sd_helpers.stepwise import Training, TrainingPanel
 
-WORD = "<tangerine>"
+WORD = "<brownheart>"
 GROUNDS = ("white", "blue", "yellow", "green")
 
 
 @pytest.fixture(scope="module")
 def pictures(components):
-    icons = [icon for icon in gallery.icons() if icon.concept == "tangerine"]
+    icons = [icon for icon in gallery.icons() if icon.concept == "brown-heart"]
     return [icon.picture(ground, components.default_size[0]) for icon, ground in zip(icons, GROUNDS, strict=True)]
 
 
@@ -144,7 +144,7 @@ def test_noise_loss_is_the_training_objective(components, embeds):
 
 
 def test_lora_changes_a_copy_and_can_be_turned_off(components, pictures, captions):
-    words = [caption.replace(WORD, "tangerine") for caption in captions]
+    words = [caption.replace(WORD, "brown heart") for caption in captions]
     names = dict(components.unet.named_parameters()).keys()
     tuned, losses = learn_lora(components, pictures, words, rank=2, num_steps=3, batch_size=2)
     assert len(losses) == 3 and dict(components.unet.named_parameters()).keys() == names
