@@ -7,11 +7,12 @@ TORCH_INDEX ?=
 # Containers often have no other user than root, whom Jupyter refuses unless told otherwise.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help env lab test test-browser notebooks bench train lint
+.PHONY: help env lab test test-machines test-browser notebooks bench train lint
 
 help:
 	@echo "make lab        install, then open JupyterLab on the first notebook"
 	@echo "make test       install, then run all tests and re-run every notebook"
+	@echo "make test-machines  re-run every notebook as other machines would compute it, and list what is thin"
 	@echo "make test-browser  open every notebook in JupyterLab in headless Chromium and move every control"
 	@echo "make env        only install, into .venv"
 	@echo "make notebooks  re-run every notebook and save its outputs"
@@ -33,7 +34,10 @@ lab: env
 
 test: env
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-cluster.txt -r requirements-openvino.txt -r requirements-bench.txt
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadscope
+
+test-machines: env
+	$(BIN)/python tests/machines.py $(VARIANTS)
 
 test-browser: env
 	$(BIN)/python -m pytest browser -p no:cacheprovider

@@ -14,6 +14,17 @@ os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_CACHE=tempfile.mkdtemp(prefix="no-c
 sys.path.insert(0, str(Path(__file__).parent / "tests"))
 
 
+# One thread each: notebooks run side by side, and threads of several processes wait for each other by spinning.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_addoption(parser):
+    """What tests/machines.py asks of a run; see tests/notebook_kernel.py."""
+    group = parser.getgroup("notebooks on other machines")
+    group.addoption("--jitter", type=int, metavar="SEED", help="multiply every loaded weight by 1 + 1e-6 n")
+    group.addoption("--margins", metavar="FOLDER", help="write down how much of its tolerance everything compared uses")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collect_file(file_path, parent):
     """Put our notebook in the place of nbval's; without nbval, or without --nbval, there is none to replace."""

@@ -63,15 +63,25 @@ def heatmap(
     values = np.asarray(values, dtype=float)
     figure, ax = axes(5.2, 4.2, title, xlabel, ylabel)
     ax.grid(False)
-    drawn = ax.imshow(
-        values, cmap="viridis", interpolation="nearest", aspect="auto" if values.shape[0] != values.shape[1] else "equal"
-    )
+    lowest, highest = _round_ends(values)
+    aspect = "auto" if values.shape[0] != values.shape[1] else "equal"
+    drawn = ax.imshow(values, cmap="viridis", interpolation="nearest", aspect=aspect, vmin=lowest, vmax=highest)
     figure.colorbar(drawn, label=label)
     if x_names is not None:
         ax.set_xticks(range(len(x_names)), x_names, rotation=60, ha="right", fontsize=7)
     if y_names is not None:
         ax.set_yticks(range(len(y_names)), y_names, fontsize=7)
     return figure
+
+
+def _round_ends(values) -> tuple[float, float]:
+    """The ends of a scale of colours, at round numbers: a largest value of 1.0 here and 0.9999 there draws the same scale."""
+    lowest, highest = float(np.nanmin(values)), float(np.nanmax(values))
+    if not highest > lowest:
+        return lowest, highest
+    step = 10.0 ** np.floor(np.log10(highest - lowest)) / 2
+    hair = 0.02  # of a step: so far beyond a round number still counts as on it
+    return step * np.floor(lowest / step + hair), step * np.ceil(highest / step - hair)
 
 
 def bars(values: dict, *, ylabel: str, title: str = "") -> Figure:

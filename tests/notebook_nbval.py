@@ -7,16 +7,18 @@ nbval runs the cells; what differs from it:
 """
 
 import copy
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from IPython.core.displayhook import DisplayHook
 from nbval.plugin import IPyNbCell, IPyNbFile
-from notebook_outputs import Difference, compare
+from notebook_outputs import Comparison, comparisons
 from PIL import Image
 
 REPORT = "test-report"  # below pytest's root folder
+KERNEL = Path(__file__).with_name("notebook_kernel.py")
 RUN_IT = "run the notebook from top to bottom: make notebooks"
 NEEDED = {IPyNbFile: ("collect", "get_kernel_message"), IPyNbCell: ("compare_outputs", "runtest", "repr_failure", "sanitize")}
 for owner, names in NEEDED.items():
@@ -115,6 +117,40 @@ class ComparedNotebook(IPyNbFile):
         for cell in cells:
             yield ComparedCell.from_parent(self, name=cell.name, cell_num=cell.cell_num, cell=cell.cell, options=cell.options)
 
+    def setup(self) -> None:
+        """Start the kernel and, where this run asks for it, prepare it behind the notebook's back."""
+        super().setup()
+        options, calls = self.config.option, []
+        if options.jitter is not None:
+            calls.append(("jitter", options.jitter))
+        if options.margins:
+            Path(options.margins).mkdir(parents=True, exist_ok=True)
+            for kind in ("outputs", "assertions"):
+                self.margins(kind).unlink(missing_ok=True)
+            calls.append(("record_assertions", str(self.margins("assertions"))))
+        for call in calls:
+            # In a namespace of its own: the notebook's stays as a learner's would be.
+            code = f"import runpy; runpy.run_path({str(KERNEL)!r}, {{'get_ipython': get_ipython}})[{call[0]!r}]({call[1]!r})"
+            message = self.kernel.kc.execute(f"exec({code!r}, {{'get_ipython': get_ipython}})", silent=True)
+            reply = self.kernel.kc.get_shell_msg(timeout=60)
+            while reply["parent_header"].get("msg_id") != message:
+                reply = self.kernel.kc.get_shell_msg(timeout=60)
+            if reply["content"]["status"] != "ok":
+                raise RuntimeError(f"the kernel could not be prepared by {call}: {reply['content']}")
+            self.kernel.await_idle(message, timeout=60)
+
+    def note_margins(self, cell_num: int, compared: list[Comparison]) -> None:
+        """Write down which part of its tolerance each compared output of a cell uses, if this run asks for it."""
+        if self.config.option.margins:
+            with open(self.margins("outputs"), "a") as file:
+                for found in compared:
+                    file.write(json.dumps(dict(cell=cell_num, where=found.where, used=found.used)) + "\n")
+
+    def margins(self, kind: str) -> Path:
+        """The file that says how much of its tolerance each output, or what the two sides of each assertion are."""
+        folder = "solution-" if self.path.parent.name == "solutions" else ""
+        return Path(self.config.option.margins).resolve() / f"{folder}{self.path.stem}.{kind}.jsonl"
+
     def get_kernel_message(self, *args, **kwargs) -> dict:
         """nbval's, written down: nbval drops messages that change earlier outputs."""
         message = super().get_kernel_message(*args, **kwargs)
@@ -163,13 +199,15 @@ class ComparedCell(Reported, IPyNbCell):
             raise RuntimeError("nbval no longer reads the kernel's messages through IPyNbFile.get_kernel_message")
         run = messages[-1]["parent_header"]["msg_id"]  # the last message is the kernel's "idle" after this cell
         fresh = Replay(self.cell.source).take([m for m in messages if m["parent_header"].get("msg_id") == run])
-        differences = compare(self.stored, fresh, clean=self.sanitize)
+        compared = list(comparisons(self.stored, fresh, clean=self.sanitize))
+        self.parent.note_margins(self.cell_num, compared)
+        differences = [found for found in compared if found.why]
         if differences:
             shown = [self.describe(number, found) for number, found in enumerate(differences, start=1)]
             raise OutputsDiffer("\n".join([f"{self.where()}: the outputs differ from those stored", *shown]))
         return True
 
-    def describe(self, number: int, found: Difference) -> str:
+    def describe(self, number: int, found: Comparison) -> str:
         """A difference in words; pictures are saved, and the words say where."""
         lines = [f"{found.where}: {found.why}"]
         for name, picture in zip(("stored", "fresh"), found.pictures or ()):

@@ -9,12 +9,12 @@ import base64
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import numpy as np
-from notebook_pictures import picture_difference
-from notebook_text import text_difference
+from notebook_pictures import picture_difference, picture_used
+from notebook_text import text_difference, text_used
 from PIL import UnidentifiedImageError
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -30,23 +30,29 @@ Clean = Callable[[str], str]
 
 
 @dataclass
-class Difference:
-    """Where two outputs differ and why; `pictures` are (stored, fresh) where they are pictures, (H, W, 3) each."""
+class Comparison:
+    """What was compared, and where they differ also why and (stored, fresh) if they are pictures, (H, W, 3) each."""
 
     where: str
-    why: str
+    why: str = ""  # empty where they agree
     pictures: tuple[np.ndarray, np.ndarray] | None = None
+    used: float = float("inf")  # which part of its tolerance: 0 equal, 1 just allowed
 
 
-def compare(stored: list[dict], fresh: list[dict], clean: Clean = str) -> list[Difference]:
+def compare(stored: list[dict], fresh: list[dict], clean: Clean = str) -> list[Comparison]:
     """All differences between two lists of outputs in nbformat's form; `clean` is applied to every text first."""
+    return [comparison for comparison in comparisons(stored, fresh, clean) if comparison.why]
+
+
+def comparisons(stored: list[dict], fresh: list[dict], clean: Clean = str) -> Iterator[Comparison]:
+    """Everything that is compared, whether it agrees or not."""
     old, new = ([parts(output) for output in join_streams(outputs)] for outputs in (stored, fresh))
     if len(old) != len(new):
-        return [Difference("number of outputs", f"{len(old)} stored ({kinds(old)}), {len(new)} now ({kinds(new)})")]
-    found = []
+        yield Comparison("number of outputs", f"{len(old)} stored ({kinds(old)}), {len(new)} now ({kinds(new)})")
+        return
     for number, (a, b) in enumerate(zip(old, new), start=1):
-        found += [Difference(f"output {number}, {d.where}", d.why, d.pictures) for d in compare_parts(a, b, clean)]
-    return found
+        for found in compare_parts(a, b, clean):
+            yield replace(found, where=f"output {number}, {found.where}")
 
 
 def kinds(outputs: list[dict]) -> str:
@@ -77,20 +83,20 @@ def parts(output: dict) -> dict:
     return dict(output["data"])
 
 
-def compare_parts(stored: dict, fresh: dict, clean: Clean) -> Iterator[Difference]:
+def compare_parts(stored: dict, fresh: dict, clean: Clean) -> Iterator[Comparison]:
     """The differences between two outputs, type by type."""
     if stored.keys() != fresh.keys():
-        yield Difference("its types", f"{kinds([stored])} was stored, {kinds([fresh])} now")
+        yield Comparison("its types", f"{kinds([stored])} was stored, {kinds([fresh])} now")
         return
     for mime in sorted(stored):
         a, b = stored[mime], fresh[mime]
         if WIDGET in stored:
             if mime == "text/plain" and BYTES.search(b):
-                yield Difference(mime, "a widget that holds a picture cannot be compared: display the picture itself")
+                yield Comparison(mime, "a widget that holds a picture cannot be compared: display the picture itself")
                 continue
             a, b = without_id(a), without_id(b)
         for found in compare_content(mime, a, b, clean):
-            yield Difference(f"{mime}{found.where}", found.why, found.pictures)
+            yield replace(found, where=f"{mime}{found.where}")
 
 
 def without_id(content: dict | str) -> dict | str:
@@ -98,7 +104,7 @@ def without_id(content: dict | str) -> dict | str:
     return {key: value for key, value in content.items() if key != "model_id"} if isinstance(content, dict) else content
 
 
-def compare_content(mime: str, stored, fresh, clean: Clean) -> Iterator[Difference]:
+def compare_content(mime: str, stored, fresh, clean: Clean) -> Iterator[Comparison]:
     """Compare two contents of the same type as what they are: text, picture, or something that must be equal."""
     if mime == "application/json":
         stored, fresh = (json.dumps(content, indent=1, sort_keys=True) for content in (stored, fresh))
@@ -107,30 +113,33 @@ def compare_content(mime: str, stored, fresh, clean: Clean) -> Iterator[Differen
     elif mime.startswith("image/"):
         yield from compare_pictures("", stored, fresh)
     elif stored != fresh:
-        yield Difference("", f"must be equal: {str(stored)[:60]} was stored, {str(fresh)[:60]} now")
+        yield Comparison("", f"must be equal: {str(stored)[:60]} was stored, {str(fresh)[:60]} now")
 
 
-def compare_text(mime: str, stored: str, fresh: str) -> Iterator[Difference]:
+def compare_text(mime: str, stored: str, fresh: str) -> Iterator[Comparison]:
     """Compare two texts, and the pictures and films embedded in them."""
     # matplotlib's films and many other pieces of HTML name their elements by a random id.
     ids = RANDOM_ID if mime == "text/html" else NOTHING
     old, new = (ids.sub("(id)", DATA_URI.sub("(picture)", text)) for text in (stored, fresh))
     if why := text_difference(old, new):
-        yield Difference("", why)
+        yield Comparison("", why)
         return
+    yield Comparison("", used=text_used(old, new))
     embedded = zip(DATA_URI.findall(stored), DATA_URI.findall(fresh))
     for number, pair in enumerate(embedded, start=1):
         yield from compare_pictures(f", picture {number}", *pair)
 
 
-def compare_pictures(where: str, stored: str, fresh: str) -> Iterator[Difference]:
+def compare_pictures(where: str, stored: str, fresh: str) -> Iterator[Comparison]:
     """Compare two pictures or films in base64. What Pillow cannot read (a drawing in SVG) must be equal."""
     old, new = base64.b64decode(stored), base64.b64decode(fresh)
     try:
         found = picture_difference(old, new)
     except UnidentifiedImageError:
         if old != new:
-            yield Difference(where, "not a picture that Pillow reads, and not equal")
+            yield Comparison(where, "not a picture that Pillow reads, and not equal")
         return
     if found:
-        yield Difference(where, found.why, (found.stored, found.fresh))
+        yield Comparison(where, found.why, (found.stored, found.fresh))
+    else:
+        yield Comparison(where, used=picture_used(old, new))

@@ -35,6 +35,16 @@ class Scores:
         alike = self.similarity >= LEAST_SIMILARITY and self.local_similarity >= LEAST_LOCAL_SIMILARITY
         return alike and self.colour <= MOST_COLOUR and self.local_colour <= MOST_LOCAL_COLOUR
 
+    @property
+    def used(self) -> float:
+        """The largest part of the four tolerances that is used: 0 for equal pictures, above 1 for those that differ."""
+        return max(
+            (1 - self.similarity) / (1 - LEAST_SIMILARITY),
+            (1 - self.local_similarity) / (1 - LEAST_LOCAL_SIMILARITY),
+            self.colour / MOST_COLOUR,
+            self.local_colour / MOST_LOCAL_COLOUR,
+        )
+
     def __str__(self) -> str:
         return (
             f"similarity {self.similarity:.3f} (at least {LEAST_SIMILARITY}), "
@@ -65,6 +75,12 @@ def picture_difference(stored: bytes, fresh: bytes) -> PictureDifference | None:
         if why := frame_difference(*pair):
             return PictureDifference(why if len(old) == 1 else f"frame {number} of {len(old)}: {why}", *pair)
     return None
+
+
+def picture_used(stored: bytes, fresh: bytes) -> float:
+    """The largest part of their tolerances that two encoded pictures, or two films of as many frames, use."""
+    pairs = list(zip(frames(stored), frames(fresh)))
+    return max((scores(old, new).used for old, new in pairs if not np.array_equal(old, new)), default=0.0)
 
 
 def frames(data: bytes) -> list[np.ndarray]:

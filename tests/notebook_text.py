@@ -58,6 +58,23 @@ def number_difference(stored: str, fresh: str) -> str | None:
     return f"{stored} was stored, {fresh} now; {rule}"
 
 
+def text_used(stored: str, fresh: str) -> float:
+    """The largest part of its tolerance that any number in two texts of the same words uses: 0 if equal, up to 1.
+
+    A flip of the last printed place counts as nothing: rounding alone may do that.
+    """
+    pairs = zip(NUMBER.findall(stored), NUMBER.findall(fresh))
+    return max((number_used(old, new) for old, new in pairs if old != new), default=0.0)
+
+
+def number_used(stored: str, fresh: str) -> float:
+    """The part of the tolerance between two printed numbers that is used, beyond one unit of the last place."""
+    old, new = Decimal(stored), Decimal(fresh)
+    last_place = Decimal(1).scaleb(min(old.as_tuple().exponent, new.as_tuple().exponent))
+    allowed = tolerance(stored, fresh)
+    return float(max(abs(old - new) - last_place, Decimal(0)) / allowed) if allowed else float(old != new)
+
+
 def tolerance(stored: str, fresh: str) -> Decimal:
     """How far two printed numbers may lie apart; 0 if neither shows decimals or an exponent ("1." is 1)."""
     both = (stored.lower(), fresh.lower())
