@@ -125,7 +125,7 @@ def assertion_used(line: dict, before: dict | None) -> float | None:
     if left is None or right is None or line["operator"] in ("Eq", "NotEq"):
         return None
     if line["operator"] in ("Lt", "LtE") and (line["tolerance"] or 0 < right <= ROUNDING) and left >= 0:
-        return left / right if left <= right else right / left  # `not allclose`: far above is what was asserted
+        return left / right
     if before is None or before["left"] is None or before["right"] is None:
         return None
     room, left_over = before["right"] - before["left"], right - left

@@ -24,6 +24,7 @@ HOLDS = {  # what is asserted: the operator, the left and the right side of each
     "np.allclose([1.0, 1.0], [1.0, 1.001], atol=0.004, rtol=0)": [("Lt", 0.25, 1)],
     "(1 < 2) == ('a' == 'a')": [("Lt", 1, 2), ("Eq", None, None), ("Eq", 1, 1)],
     "any(x > 1 for x in (1, 2))": [],
+    "not np.allclose(1, 2)": [],
 }
 
 
@@ -104,6 +105,7 @@ def line(left, right, operator="Lt", tolerance=False) -> dict:
         (line(1.5, 1, "Gt"), line(2, 1, "Gt"), 0.5),
         (line(5e-5, 1e-4), line(1e-5, 1e-4), 0.5),  # a limit for rounding: what counts is the limit
         (line(0.5, 1.0, tolerance=True), None, 0.5),
+        (line(2.0, 1.0, tolerance=True), None, 2),  # what failed shows above 1
         (line(1, 1, "LtE"), line(1, 1, "LtE"), 0),
         (line(1, 1, "Eq"), line(1, 1, "Eq"), None),
         (line(None, None, "Lt"), None, None),
