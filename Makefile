@@ -7,11 +7,12 @@ TORCH_INDEX ?=
 # Containers often have no other user than root, whom Jupyter refuses unless told otherwise.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help env lab test test-machines test-browser notebooks bench train lint
+.PHONY: help env lab test test-changed test-machines test-browser notebooks bench train lint
 
 help:
 	@echo "make lab        install, then open JupyterLab on the first notebook"
 	@echo "make test       install, then run all tests and re-run every notebook"
+	@echo "make test-changed  run only what can have been broken by what differs from main"
 	@echo "make test-machines  re-run every notebook as other machines would compute it, and list what is thin"
 	@echo "make test-browser  open every notebook in JupyterLab in headless Chromium and move every control"
 	@echo "make env        only install, into .venv"
@@ -33,8 +34,11 @@ lab: env
 	$(BIN)/jupyter lab $(AS_ROOT) notebooks/00_the_whole_thing.ipynb
 
 test: env
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-cluster.txt -r requirements-openvino.txt -r requirements-bench.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-cluster.txt -r requirements-bench.txt
 	$(BIN)/python -m pytest -n auto --dist loadscope
+
+test-changed: env
+	$(BIN)/python tests/changed.py
 
 test-machines: env
 	$(BIN)/python tests/machines.py $(VARIANTS)

@@ -14,6 +14,9 @@ os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_CACHE=tempfile.mkdtemp(prefix="no-c
 sys.path.insert(0, str(Path(__file__).parent / "tests"))
 
 
+# What OpenVINO converts is kept for this run, and shared by its processes.
+os.environ.setdefault("SD_HELPERS_CACHE", tempfile.mkdtemp(prefix="cache-"))
+
 # One thread each: notebooks run side by side, and threads of several processes wait for each other by spinning.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 

@@ -12,7 +12,7 @@ import torch
 from .rows import Row
 
 RESULTS = Path(__file__).parent / "results"
-PARTS = ("drawing", "sweeps", "cold", "memory", "crowd", "gpu")
+PARTS = ("drawing", "sweeps", "cold", "memory", "crowd", "notebooks", "gpu")
 HEAD = ["", "ours", "diffusers", "ratio", "target"]
 
 

@@ -5,6 +5,13 @@ Every name below is loaded when it is first used, so that `import sd_helpers` is
 
 import importlib
 import logging
+import os
+import sys
+
+# Threads of torch wait for each other by spinning, at the cost of whatever else runs. On Linux its OpenMP asks, when torch is
+# imported, how long they may; this is long enough for a large batch to lose nothing by it (benchmarks/README.md).
+if sys.platform == "linux" and "torch" not in sys.modules and "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "300")
 
 _WHERE = {
     "Components": "components",
@@ -64,6 +71,7 @@ _MODULES = [
     "probes",
     "schedulers",
     "text",
+    "threads",
     "views",
     "widgets",
 ]

@@ -13,6 +13,7 @@ from .components import Components
 from .drawing import latent_and_noise
 from .joining import Together
 from .loop import denoise
+from .openvino_unet import for_drawing
 from .text import embed_prompt
 
 
@@ -49,7 +50,7 @@ def draw(components: Components, request: Request, cells: list[Cell], on_steps=l
     latents = torch.cat([together.add_noise(*pairs[cell.seed], cell.start_step) for cell in cells])
     scales = torch.tensor([max(1.0, cell.guidance_scale) for cell in cells]).to(latents)[:, None, None, None]
     steps = denoise(
-        together.only_begun(components.unet),
+        together.only_begun(for_drawing(components.unet)),
         together,
         latents,
         positive,

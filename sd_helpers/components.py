@@ -31,13 +31,14 @@ class Components:
 
     def describe(self) -> str:
         """What was loaded, where it runs and why, in a few lines."""
+        from . import threads
         from .runtimes import original
 
         parts = {"U-Net": original(self.unet), "VAE": self.vae, "text encoder": self.text_encoder}
         sizes = ", ".join(f"{name} {sum(p.numel() for p in part.parameters()) / 1e6:.1f} M" for name, part in parts.items())
         height, width = self.default_size
         lines = [f"{self.name}: {width} x {height} pixels, {type(self.scheduler).__name__}", f"parameters: {sizes}"]
-        return "\n".join([*lines, *self.reasons])
+        return "\n".join([*lines, *self.reasons, *([threads.told()] if self.device.type == "cpu" else [])])
 
     @property
     def factor(self) -> int:
@@ -88,14 +89,17 @@ def load(model: str | os.PathLike | None = None, *, device=None, dtype=None, run
         device: where to put it; None takes cuda, else mps, else cpu, and cpu for runtime="openvino".
         dtype: torch.float32, float16 or bfloat16; None takes float16 on cuda for every
             model but emoji-sd, else float32.
-        runtime: what runs the U-Net. None is torch as it is, for everything. Faster, but for drawing only, are "openvino" on a
-            CPU (an optional extra of this package) and "compile", torch's compiler, which takes a minute to begin with.
+        runtime: what runs the U-Net. None is torch, which everything can look into; only on a CPU, and where it is installed,
+            the loop (`denoise`, and what calls it) asks OpenVINO, which takes half the time, as long as the U-Net is neither
+            changed nor watched. "torch" is torch always. For drawing only, "openvino" is OpenVINO always, and "compile" is
+            torch's compiler, which takes a minute to begin with.
 
     Raises:
         ValueError: no such model; a hub model that is neither in the cache nor reachable; a folder that is
             incomplete or corrupt; a device that is not there; a dtype that is none; a runtime that is unknown, not
             installed, or not for this device. The library's own error is chained.
     """
+    from . import openvino_unet, threads
     from .devices import checked_dtype, pick_device, pick_dtype, reasons_for
     from .runtimes import check_runtime, faster
 
@@ -113,8 +117,15 @@ def load(model: str | os.PathLike | None = None, *, device=None, dtype=None, run
         parts = _download(source, dtype)
     for module in (parts["vae"], parts["text_encoder"], parts["unet"]):
         module.to(device).requires_grad_(False).eval()
+    drawn_by_openvino = runtime is None and openvino_unet.remember(parts["unet"])
+    if runtime == "torch":
+        openvino_unet.only_torch(parts["unet"])
+    reasons = reasons_for(wanted, device, dtype, runtime, drawn_by_openvino)
+    if device.type == "cpu" and runtime != "compile":  # torch's compiler knows no such hook
+        factor = 2 ** (len(parts["vae"].config.block_out_channels) - 1)
+        for network, pixels in ((parts["unet"], factor**2), (parts["vae"].encoder, 1), (parts["vae"].decoder, factor**2)):
+            threads.suit(network, pixels)
     parts["unet"] = faster(parts["unet"], runtime)
-    reasons = reasons_for(wanted, device, dtype, runtime)
     return Components(**parts, device=device, dtype=dtype, name=name, reasons=reasons)
 
 

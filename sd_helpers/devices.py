@@ -26,7 +26,7 @@ def checked_dtype(dtype):
     return dtype
 
 
-def reasons_for(wanted: dict, device, dtype, runtime: str | None) -> tuple[str, ...]:
+def reasons_for(wanted: dict, device, dtype, runtime: str | None, drawn_by_openvino: bool) -> tuple[str, ...]:
     """For each choice a line with why it was made."""
     found = {"cuda": "a CUDA GPU was found", "mps": "Apple's GPU was found", "cpu": "no GPU was found"}
     half = "half the memory, and GPUs are fastest in it"
@@ -36,8 +36,12 @@ def reasons_for(wanted: dict, device, dtype, runtime: str | None) -> tuple[str, 
     why = {
         "device": "asked for" if wanted["device"] is not None else found.get(device.type, "found"),
         "dtype": "asked for" if wanted["dtype"] is not None else half if dtype.itemsize == 2 else full,
-        "runtime": "asked for; only for drawing" if runtime else "the default: everything can be looked into and changed",
+        "runtime": "the default: everything can be looked into and changed",
     }
+    if drawn_by_openvino:
+        why["runtime"] = "OpenVINO where only drawn with, and nothing was changed: half the time"
+    elif runtime:
+        why["runtime"] = "asked for" if runtime == "torch" else "asked for; only for drawing"
     chosen = {"device": str(device), "dtype": str(dtype).removeprefix("torch."), "runtime": runtime or "torch"}
     return tuple(f"{name}: {chosen[name]} ({why[name]})" for name in chosen)
 

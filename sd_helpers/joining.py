@@ -8,7 +8,7 @@ import itertools
 import torch
 
 from .drawing import begin_index
-from .runtimes import FasterUNet
+from .runtimes import CompiledUNet
 from .schedulers import add_noise, set_timesteps
 
 
@@ -91,7 +91,7 @@ class Together:
         def predict(model_input, timestep, context, return_dict=False):
             nonlocal index
             joined = self.joined(index)
-            if isinstance(unet, FasterUNet):
+            if isinstance(unet, CompiledUNet):
                 joined = min(total, 1 << (joined - 1).bit_length())
             index += 1
             if joined == total:

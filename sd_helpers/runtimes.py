@@ -1,29 +1,31 @@
-"""Other ways to run the U-Net, for speed: compiled by torch, or by OpenVINO. Only drawing; no gradients, nothing to look into.
+"""Other ways to run the U-Net, for speed: compiled by torch, or by OpenVINO (see `openvino_unet`).
 
-Each is called as diffusers' U-Net is, and gives the same noise to rounding.
+Each is called as diffusers' U-Net is, and gives the same noise to rounding. Only drawing: no gradients, nothing to look into.
 """
 
 from __future__ import annotations
-
-import warnings
 
 import torch
 
 from .memory import ran_out
 
-RUNTIMES = ("compile", "openvino")
+RUNTIMES = ("torch", "openvino", "compile")
 SHAPES = 16  # of inputs, for which a compiled U-Net is kept
 
 
 def check_runtime(runtime: str | None) -> None:
     """A ValueError unless it is None or one of `RUNTIMES`."""
     if runtime is not None and runtime not in RUNTIMES:
-        raise ValueError(f"runtime={runtime!r} must be None (torch as it is) or one of {', '.join(map(repr, RUNTIMES))}.")
+        raise ValueError(f"runtime={runtime!r} must be None, which chooses, or one of {', '.join(map(repr, RUNTIMES))}.")
 
 
 def faster(unet, runtime: str | None):
-    """The U-Net, run as `runtime` says; itself for None."""
-    return unet if runtime is None else {"compile": CompiledUNet, "openvino": OpenVinoUNet}[runtime](unet)
+    """The U-Net, run as `runtime` says; itself for None and "torch"."""
+    if runtime == "openvino":
+        from .openvino_unet import OpenVinoUNet
+
+        return OpenVinoUNet(unet)
+    return CompiledUNet(unet) if runtime == "compile" else unet
 
 
 def original(unet):
@@ -101,51 +103,3 @@ class CompiledUNet(FasterUNet):
             ) from error
         self._shapes.add(sample.shape)
         return noise.clone()  # CUDA graphs write every result to the same memory; callers keep theirs
-
-
-class OpenVinoUNet(FasterUNet):
-    """OpenVINO on the CPU: weights packed once for this machine's convolutions. The first call of each shape takes a second."""
-
-    def __init__(self, unet):
-        super().__init__(unet, "openvino")
-        try:
-            import openvino
-        except ImportError as error:
-            raise ValueError("runtime='openvino' needs OpenVINO: pip install 'sd-helpers[openvino]'.") from error
-        if unet.device.type != "cpu" or unet.dtype != torch.float32:
-            raise ValueError(
-                f"runtime='openvino' is for the CPU in float32, not for {unet.device.type} in {unet.dtype}: leave out "
-                "device= and dtype=."
-            )
-        self._openvino = openvino
-        self._compiled = {}
-
-    def _predict(self, sample, timestep, context):
-        compiled = self._for_shape(sample, timestep, context)
-        noise = compiled([sample.numpy(), timestep.numpy(), context.contiguous().numpy()])[0]
-        return torch.from_numpy(noise.copy())
-
-    def _for_shape(self, *inputs):
-        """The network for inputs of these shapes."""
-        shapes = [tuple(tensor.shape) for tensor in inputs]
-        if str(shapes) not in self._compiled:
-            if len(self._compiled) == SHAPES:
-                self._compiled.pop(next(iter(self._compiled)))  # each holds the weights packed for it
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of the tracer, on branches that depend on shapes, which are fixed here
-                model = self._openvino.convert_model(Positional(self.original), example_input=inputs, input=shapes)
-            settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
-            self._compiled[str(shapes)] = self._openvino.compile_model(model, "CPU", settings)
-        return self._compiled[str(shapes)]
-
-
-class Positional(torch.nn.Module):
-    """A U-Net that takes and gives tensors only, as tracing needs it."""
-
-    def __init__(self, unet):
-        super().__init__()
-        self.unet = unet
-
-    def forward(self, sample, timestep, context):
-        """(n, 4, h, w), (), (n, 77, D) to (n, 4, h, w)."""
-        return self.unet(sample, timestep, context, return_dict=False)[0]

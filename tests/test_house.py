@@ -26,7 +26,7 @@ def test_versions_stand_in_one_place():
         for name in ("requirements.txt", "requirements-dev.txt", "requirements-train.txt")
         for line in read(name).splitlines()
     ]
-    assert all(re.match(r"(#|[\w.-]+==[\w.]+(; python_version .*)?$)", line) for line in pins), pins
+    assert all(re.match(r"(#|[\w.-]+==[\w.]+(; (python_version|platform_machine) .*)?$)", line) for line in pins), pins
     packages = {line.split("==")[0].lower() for line in pins if "==" in line}
     for name in ("pyproject.toml", "environment.yml", "Makefile", ".ci/run", "README.md"):
         pinned = re.findall(r"([\w.-]+)==\d", read(name))

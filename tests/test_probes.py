@@ -47,7 +47,7 @@ def test_watching_changes_nothing(euler, guidance_scale, heads):
     plain = generate(euler, PROMPT, **settings)
     with watch_attention(euler.unet, num_images=2, heads=heads) as maps:
         watched = generate(euler, PROMPT, **settings)
-    assert [p.tobytes() for p in plain] == [w.tobytes() for w in watched]
+    assert max(map(mean_difference, plain, watched)) < 0.1  # OpenVINO drew the first; to the last bit: the next test
     assert len(maps.calls) == len(maps.timesteps) == 4 and maps.timesteps == sorted(maps.timesteps, reverse=True)
 
 

@@ -1,27 +1,58 @@
 """Faster ways to run the U-Net give the same pictures, and say so where they cannot do what was asked."""
 
+import copy
+import dataclasses
 import shutil
 
+import openvino
 import pytest
 import torch
 
-from sd_helpers import embed_prompt, generate, load, pil_to_latent, sweep, watch_attention
+from sd_helpers import embed_prompt, generate, load, openvino_unet, pil_to_latent, sweep, watch_attention
 from sd_helpers.guidance import colour_loss, noise_predictor, steer
 from sd_helpers.metrics import mean_difference
-from sd_helpers.runtimes import RUNTIMES, CompiledUNet, OpenVinoUNet
+from sd_helpers.openvino_unet import OpenVinoUNet, for_drawing, state_of
+from sd_helpers.runtimes import RUNTIMES, CompiledUNet
 
 PROMPT, SETTINGS = "a red apple on a blue background", dict(num_inference_steps=6, progress=False)
 
 
 @pytest.fixture(scope="module")
 def fast():
-    pytest.importorskip("openvino", reason="the optional extra [openvino] is not installed")
     return load("emoji-sd", device="cpu", runtime="openvino")
 
 
-def test_openvino_draws_the_same_pictures(components, fast, picture):
+@pytest.fixture(scope="module")
+def plain():
+    """Drawn with by torch, always."""
+    return load("emoji-sd", device="cpu", runtime="torch")
+
+
+@pytest.fixture
+def small():
+    """A U-Net that is converted and compiled in no time."""
+    from diffusers import UNet2DConditionModel
+
+    torch.manual_seed(0)
+    blocks = dict(down_block_types=("CrossAttnDownBlock2D",), up_block_types=("CrossAttnUpBlock2D",))
+    unet = UNet2DConditionModel(
+        8, **blocks, block_out_channels=(8,), layers_per_block=1, cross_attention_dim=8, norm_num_groups=4
+    )
+    return unet.requires_grad_(False).eval()
+
+
+def given(rows: int, side: int = 8) -> tuple:
+    """Latents, a timestep and a context for the small U-Net, all rows different."""
+    return torch.randn(rows, 4, side, side), torch.tensor(500), torch.randn(rows, 77, 8)
+
+
+def assert_same_noise(unet, small, inputs):
+    torch.testing.assert_close(unet(*inputs).sample, small(*inputs).sample, rtol=1e-3, atol=1e-4)
+
+
+def test_openvino_draws_the_same_pictures(plain, fast, picture):
     for settings in (dict(num_images=1), dict(num_images=3), dict(guidance_scale=1), dict(image=picture, start_step=2)):
-        ours, theirs = (generate(model, PROMPT, **SETTINGS, **settings) for model in (components, fast))
+        ours, theirs = (generate(model, PROMPT, **SETTINGS, **settings) for model in (plain, fast))
         assert len(ours) == len(theirs) and max(map(mean_difference, ours, theirs)) < 0.5
 
 
@@ -65,15 +96,8 @@ def test_the_pipeline_holds_diffusers_own_unet(fast):
 
 
 @pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
-def test_compiled_predicts_the_same_noise():
-    from diffusers import UNet2DConditionModel
-
-    torch.manual_seed(0)
-    blocks = dict(down_block_types=("CrossAttnDownBlock2D",), up_block_types=("CrossAttnUpBlock2D",))
-    unet = UNet2DConditionModel(
-        8, **blocks, block_out_channels=(8,), layers_per_block=1, cross_attention_dim=8, norm_num_groups=4
-    )
-    unet = unet.requires_grad_(False).eval()
+def test_compiled_predicts_the_same_noise(small):
+    unet = small
     latents, context = torch.randn(2, 4, 8, 8), torch.randn(2, 77, 8)
     compiled = CompiledUNet(unet)
     first, again = compiled(latents, 500, context).sample, compiled(-latents, 10, context).sample
@@ -81,27 +105,147 @@ def test_compiled_predicts_the_same_noise():
     torch.testing.assert_close(again, unet(-latents, 10, context).sample, rtol=1e-3, atol=1e-4)
 
 
-def test_a_sweep_asks_for_few_shapes(components, fast, picture):
-    asked, predict = [], fast.unet._predict
-    fast.unet._predict = lambda sample, *others: asked.append(len(sample)) or predict(sample, *others)
-    settings = dict(image=picture, start_steps=range(6), num_inference_steps=6, progress=False)
-    try:
-        ours, theirs = sweep(components, PROMPT, **settings), sweep(fast, PROMPT, **settings)
-    finally:
-        del fast.unet._predict
+def test_a_sweep_asks_a_compiled_unet_for_few_shapes(plain, picture):
+    class Compiled(CompiledUNet):
+        def _predict(self, sample, timestep, context):
+            asked.append(len(sample))
+            return self.original(sample, timestep, context).sample
+
+    asked, settings = [], dict(image=picture, start_steps=range(6), num_inference_steps=6, progress=False)
+    ours = sweep(plain, PROMPT, **settings)
+    theirs = sweep(dataclasses.replace(plain, unet=Compiled(plain.unet)), PROMPT, **settings)
     assert max(map(mean_difference, ours.images, theirs.images)) < 0.5
     assert asked == [2, 4, 8, 8, 12, 12]  # 1, 2, 4, 4, 6 and 6 pictures, twice for guidance, where 1 to 6 have begun
 
 
-def test_few_shapes_are_held(components, embeds, monkeypatch):
-    pytest.importorskip("openvino", reason="the optional extra [openvino] is not installed")
-    monkeypatch.setattr("sd_helpers.runtimes.SHAPES", 2)
-    unet = OpenVinoUNet(components.unet)
-    for rows in (1, 2, 3, 1):
-        latents, context = torch.ones(rows, 4, 8, 8), embeds[0].expand(rows, -1, -1)
-        theirs = components.unet(latents, 500, context).sample
-        torch.testing.assert_close(unet(latents, 500, context).sample, theirs, rtol=1e-3, atol=1e-4)
-        assert len(unet._compiled) <= 2
+def test_few_networks_are_held(small, monkeypatch):
+    monkeypatch.setattr(openvino_unet, "KEPT", 2)
+    monkeypatch.setattr(openvino_unet, "_compiled", {})
+    openvino_unet.remember(small)
+    unet = OpenVinoUNet(small)
+    for rows in (1, 2, 3, 1, 7):
+        assert_same_noise(unet, small, given(rows))
+        assert len(openvino_unet._compiled) <= 2
+
+
+@pytest.mark.parametrize("streams", [1, 3])
+def test_rows_are_shared_out_in_order(small, monkeypatch, streams):
+    monkeypatch.setattr(openvino_unet.threads, "most", lambda: streams)
+    for rows in (7, 3, 4):
+        assert_same_noise(OpenVinoUNet(small), small, given(rows))
+
+
+def test_drawing_is_by_openvino_unless_torch_is_asked_for(plain, components, picture, monkeypatch):
+    asked, predict = [], OpenVinoUNet._predict
+    monkeypatch.setattr(
+        OpenVinoUNet, "_predict", lambda self, sample, *rest: asked.append(len(sample)) or predict(self, sample, *rest)
+    )
+    drawn = generate(components, PROMPT, **SETTINGS)
+    assert asked == [2] * 6
+    assert mean_difference(drawn[0], generate(plain, PROMPT, **SETTINGS)[0]) < 0.5 and len(asked) == 6
+    sweep(components, PROMPT, image=picture, start_steps=(2, 4), num_inference_steps=6, progress=False)
+    assert asked[6:] == [2, 2, 4, 4]
+    with watch_attention(components.unet) as maps:
+        generate(components, PROMPT, **SETTINGS)
+    assert len(asked) == 10 and maps.heat is not None
+
+
+def _edit(unet):
+    unet.conv_in.weight.data[0, 0, 0, 0] += 1e-3
+
+
+def _swap_rows(unet):
+    unet.conv_in.weight.data[[0, 1]] = unet.conv_in.weight.data[[1, 0]]
+
+
+def _set(name, **values):
+    def change(unet):
+        vars(unet.get_submodule(name)).update(values)
+
+    return change
+
+
+CHANGES = {
+    "a weight": _edit,
+    "two rows swapped": _swap_rows,
+    "a setting of a layer": _set("mid_block.attentions.0.transformer_blocks.0.attn1", scale=0.1),
+    "another forward": _set("mid_block", forward=lambda hidden_states, *args, **kwargs: hidden_states),
+    "training mode": lambda unet: unet.train(),
+    "a hook": lambda unet: unet.mid_block.register_forward_hook(lambda *given: None),
+    "a part replaced": lambda unet: setattr(unet, "mid_block", torch.nn.Identity()),
+    "an attention processor": lambda unet: unet.set_attn_processor(object.__new__(type("Other", (), {"__call__": print}))),
+    "half precision": lambda unet: unet.bfloat16(),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_what_was_changed_is_drawn_with_by_torch(components, change):
+    unet = copy.deepcopy(components.unet)
+    assert isinstance(for_drawing(unet), OpenVinoUNet)  # a copy is as good
+    change(unet)
+    assert for_drawing(unet) is unet
+
+
+def test_lora_is_drawn_with_by_torch_until_it_is_gone(components):
+    from peft import LoraConfig
+
+    unet = copy.deepcopy(components.unet)
+    unet.add_adapter(LoraConfig(r=1, target_modules=["to_q"]))
+    assert for_drawing(unet) is unet
+    unet.delete_adapters("default")
+    changed = copy.deepcopy(components.unet)
+    with torch.no_grad():
+        changed.conv_in.weight.mul_(2)
+        assert for_drawing(changed) is changed
+        changed.conv_in.weight.div_(2)
+    assert isinstance(for_drawing(changed), OpenVinoUNet)
+
+
+def test_a_converted_network_is_kept_on_the_disk(small, tmp_path, monkeypatch):
+    monkeypatch.setenv(openvino_unet.CACHE, str(tmp_path / "new" / "cache"))
+    monkeypatch.setattr(openvino_unet, "KEPT_ON_DISK", 1)
+    asked, convert = [], openvino.convert_model
+    monkeypatch.setattr(openvino, "convert_model", lambda *args, **kwargs: asked.append(1) or convert(*args, **kwargs))
+    assert openvino_unet.remember(small)
+    for side, conversions in ((16, 1), (16, 1), (8, 2), (16, 3)):  # one is kept: 8 x 8 takes the place of 16 x 16
+        monkeypatch.setattr(openvino_unet, "_compiled", {})
+        assert_same_noise(for_drawing(small), small, given(1, side))
+        assert len(asked) == conversions and len(list((tmp_path / "new" / "cache").iterdir())) == 1
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(small, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv(openvino_unet.CACHE, str(tmp_path / "file"))
+    assert openvino_unet.remember(small)
+    assert_same_noise(for_drawing(small), small, given(2))
+
+
+def test_where_openvino_fails_torch_goes_on(components, embeds, monkeypatch):
+    def fails(self, *inputs):
+        raise RuntimeError("not on this processor")
+
+    monkeypatch.setattr(OpenVinoUNet, "_requests", fails)
+    monkeypatch.setattr(openvino_unet, "_as_loaded", set(openvino_unet._as_loaded))
+    latents, unet = torch.randn(1, 4, 16, 16), for_drawing(components.unet)
+    torch.testing.assert_close(unet(latents, 500, embeds[0]).sample, components.unet(latents, 500, embeds[0]).sample)
+    assert for_drawing(components.unet) is components.unet
+    with pytest.raises(RuntimeError, match="not on this processor"):
+        OpenVinoUNet(components.unet)(latents, 500, embeds[0])
+
+
+def test_without_openvino_and_for_large_models_torch_draws(components, monkeypatch):
+    monkeypatch.setattr(openvino_unet, "_as_loaded", set())
+    monkeypatch.setattr(openvino_unet, "LARGEST", 1000)
+    assert not openvino_unet.remember(components.unet)
+    monkeypatch.undo()
+    monkeypatch.setattr(openvino_unet, "_as_loaded", set())
+    monkeypatch.setattr(openvino_unet.importlib.util, "find_spec", lambda name: None)
+    assert "runtime: torch (the default" in load("emoji-sd", device="cpu").describe()
+    assert for_drawing(components.unet) is components.unet
+
+
+def test_the_state_names_what_was_loaded(components):
+    assert state_of(components.unet) == state_of(load("emoji-sd", device="cpu").unet) == state_of(copy.deepcopy(components.unet))
 
 
 def test_a_compiler_that_is_not_there(components, embeds, monkeypatch):
@@ -116,21 +260,23 @@ def test_a_compiler_that_is_not_there(components, embeds, monkeypatch):
 
 
 def test_bad_runtimes(components, monkeypatch):
-    with pytest.raises(ValueError, match="runtime='tpu' must be None .* or one of 'compile', 'openvino'"):
+    with pytest.raises(ValueError, match="runtime='tpu' must be None, .* or one of 'torch', 'openvino', 'compile'"):
         load("emoji-sd", runtime="tpu")
     half = load("emoji-sd", device="cpu", dtype=torch.bfloat16)
     with pytest.raises(ValueError, match="float32, not for cpu in torch.bfloat16"):
         OpenVinoUNet(half.unet)
-    monkeypatch.setitem(__import__("sys").modules, "openvino", None)
-    with pytest.raises(ValueError, match="pip install 'sd-helpers\\[openvino\\]'"):
+    monkeypatch.setattr(openvino_unet.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match="pip install openvino"):
         OpenVinoUNet(components.unet)
 
 
-def test_describe_says_what_was_picked_and_why(components, fast):
-    plain = load("emoji-sd").describe()
-    assert "emoji-sd: 128 x 128 pixels, LMSScheduler" in plain and "U-Net 8" in plain and "runtime: torch (the default" in plain
-    assert torch.cuda.is_available() or "device: cpu (no GPU was found)" in plain
+def test_describe_says_what_was_picked_and_why(plain, fast):
+    default = load("emoji-sd").describe()
+    assert "emoji-sd: 128 x 128 pixels, LMSScheduler" in default and "U-Net 8" in default
+    assert torch.cuda.is_available() or "device: cpu (no GPU was found)" in default
+    assert torch.cuda.is_available() or "runtime: torch (OpenVINO where only drawn with" in default
+    assert "runtime: torch (asked for)" in plain.describe()
     assert "device: cpu (asked for)" in fast.describe() and "runtime: openvino (asked for" in fast.describe()
     half = load("emoji-sd", device="cpu", dtype=torch.float16).describe()
     assert "dtype: float16 (asked for)" in half
-    assert set(RUNTIMES) == {"compile", "openvino"}
+    assert set(RUNTIMES) == {"compile", "openvino", "torch"}

@@ -1,0 +1,205 @@
+"""The U-Net by OpenVINO: the same noise to rounding in about half of torch's time, on a CPU, where nothing looks inside.
+
+The loop asks `for_drawing`. torch's U-Net stays the one that everybody can look into, call by hand and change.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import tempfile
+import threading
+import warnings
+import zlib
+from pathlib import Path
+
+import torch
+
+from . import threads
+from .runtimes import FasterUNet
+
+LARGEST = 400e6  # bytes of weights, up to which a network is drawn with by OpenVINO unasked: it holds them a second time
+KEPT = 16  # networks compiled in this process, for sizes and weights
+KEPT_ON_DISK = 8
+CACHE = "SD_HELPERS_CACHE"  # an environment variable: the folder for converted networks
+PLAIN = (bool, int, float, str, tuple, type(None))
+
+_as_loaded: set[str] = set()  # states of networks that `load` gave out
+_compiled: dict[tuple, tuple] = {}
+_one_at_a_time = threading.Lock()
+
+
+def remember(unet) -> bool:
+    """Draw with this network by OpenVINO from now on, for as long as it stays what it is; False where that cannot be."""
+    fits = unet.device.type == "cpu" and unet.dtype == torch.float32 and sum(p.nbytes for p in unet.parameters()) <= LARGEST
+    if not fits or importlib.util.find_spec("openvino") is None:
+        return False
+    _as_loaded.add(state_of(unet))
+    return True
+
+
+def only_torch(unet) -> None:
+    """Never draw with this network by OpenVINO."""
+    unet.drawn_by = "torch"  # part of its state, and copied with it
+
+
+def for_drawing(unet):
+    """OpenVINO's form of a U-Net that is as `load` gave it out; any other as it is: edited, watched, with LoRA, on a GPU."""
+    if not isinstance(unet, torch.nn.Module) or not _as_loaded or unet.device.type != "cpu" or unet.dtype != torch.float32:
+        return unet
+    state = state_of(unet)
+    return OpenVinoUNet(unet, state) if state in _as_loaded else unet
+
+
+def state_of(unet) -> str:
+    """Everything that a network's answer depends on, as a short text: its modules, what is set in them, hooks and all numbers."""
+    checksum = 0
+    for name, module in unet.named_modules():
+        hooks = [*module._forward_hooks.values(), *module._forward_pre_hooks.values()]
+        settings = [
+            (key, value if isinstance(value, PLAIN) else type(value).__qualname__)
+            for key, value in vars(module).items()
+            if not key.startswith("_")
+        ]
+        others = [repr(hook) for hook in hooks if not isinstance(hook, threads.Chooser)]
+        checksum = zlib.crc32(repr((name, type(module).__qualname__, settings, others)).encode(), checksum)
+    for name, numbers in (*unet.named_parameters(), *unet.named_buffers()):
+        checksum = zlib.crc32(f"{name} {tuple(numbers.shape)}".encode(), checksum)
+        checksum = zlib.crc32(numbers.detach().contiguous().flatten().view(torch.uint8).numpy(), checksum)
+    return f"{checksum:08x}"
+
+
+class OpenVinoUNet(FasterUNet):
+    """OpenVINO on the CPU: weights packed for this machine's instructions.
+
+    For a size of pictures two networks are compiled, half a second each: one for a single picture, with a thread for each of its
+    two rows, and one for any number of rows. Those are shared out among as many streams as there are cores, of which none waits
+    for another before the end. What has been converted from torch, which takes four seconds, is kept on the disk.
+    """
+
+    def __init__(self, unet, state: str | None = None):
+        """
+        Args:
+            state: of a network for which OpenVINO was chosen unasked; should it fail, torch goes on. None: it was asked for.
+        """
+        super().__init__(unet, "openvino")
+        if importlib.util.find_spec("openvino") is None:
+            raise ValueError("runtime='openvino' needs OpenVINO, which is not installed: pip install openvino.")
+        if unet.device.type != "cpu" or unet.dtype != torch.float32:
+            raise ValueError(
+                f"runtime='openvino' is for the CPU in float32, not for {unet.device.type} in {unet.dtype}: leave out "
+                "device= and dtype=."
+            )
+        self.unasked, self.state = state is not None, state or state_of(unet)
+
+    def __call__(self, sample, timestep, encoder_hidden_states, **others):
+        """As `FasterUNet`; what was not asked for must not refuse either."""
+        if self.unasked and (sample.requires_grad or encoder_hidden_states.requires_grad or set(others) - {"return_dict"}):
+            return self.original(sample, timestep, encoder_hidden_states, **others)
+        return super().__call__(sample, timestep, encoder_hidden_states, **others)
+
+    def _predict(self, sample, timestep, context):
+        with _one_at_a_time:
+            try:
+                requests = self._requests(sample, timestep, context)
+            except RuntimeError:
+                if not self.unasked:
+                    raise
+                _as_loaded.discard(self.state)
+                requests = None
+        if requests is None:
+            return self.original(sample, timestep, context, return_dict=False)[0]
+        with _one_at_a_time:
+            return _answered(requests, sample, timestep, context)
+
+    def _requests(self, sample, timestep, context) -> list:
+        """What runs inputs of this shape, one for each stream."""
+        rows = len(sample)
+        key = (self.state, tuple(sample.shape[1:]), tuple(context.shape[1:]), rows if rows <= 2 else "any", threads.most())
+        if key not in _compiled:
+            while len(_compiled) >= KEPT:
+                _compiled.pop(next(iter(_compiled)))  # each holds the weights packed for it
+            _compiled[key] = self._compile(rows if rows <= 2 else -1, sample, timestep, context)
+        return _compiled[key]
+
+    def _compile(self, rows: int, sample, timestep, context) -> list:
+        """Compile for 1 or 2 rows, or for any number with -1."""
+        import openvino
+
+        core, single = openvino.Core(), rows > 0
+        network = self._network(core, sample, timestep, context)
+        network.reshape({i: openvino.PartialShape([rows, *given.shape[1:]]) for i, given in ((0, sample), (2, context))})
+        settings = {
+            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_NUM_THREADS": min(2, threads.most()) if single else threads.most(),
+            "NUM_STREAMS": 1 if single else threads.most(),
+            "ENABLE_CPU_PINNING": False,  # or two processes would both take the first core
+        }
+        compiled = core.compile_model(network, "CPU", settings)
+        return [compiled.create_infer_request() for _ in range(settings["NUM_STREAMS"])]
+
+    def _network(self, core, sample, timestep, context):
+        """The network as OpenVINO's graph for this size of pictures: from the disk, or converted and kept there."""
+        import openvino
+
+        size = "x".join(map(str, (*sample.shape[1:], *context.shape[1:])))
+        folder = cache_folder() / f"{self.state}-{size}-{openvino.__version__.split('-')[0]}"
+        if (folder / "unet.xml").exists():
+            return core.read_model(folder / "unet.xml")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the tracer, on branches that depend on shapes, which are fixed here
+            shapes = [(-1, *sample.shape[1:]), (), (-1, *context.shape[1:])]
+            inputs = (sample[:2], timestep, context[:2])
+            network = openvino.convert_model(Positional(self.original), example_input=inputs, input=shapes)
+        if self.state in _as_loaded:
+            _keep(network, folder)
+        return network
+
+
+def _answered(requests: list, sample, timestep, context) -> torch.Tensor:
+    """What the requests answer, each for its share of the rows."""
+    shares = [len(share) for share in torch.arange(len(sample)).tensor_split(len(requests)) if len(share)]
+    begun = list(zip(requests, sample.split(shares), context.split(shares)))
+    for request, rows, texts in begun:
+        request.start_async([rows.contiguous().numpy(), timestep.numpy(), texts.contiguous().numpy()])
+    answers = []
+    for request, _, _ in begun:
+        request.wait()
+        answers.append(torch.from_numpy(request.get_output_tensor().data.copy()))
+    return torch.cat(answers)
+
+
+def cache_folder() -> Path:
+    """Where converted networks are kept: SD_HELPERS_CACHE, or this user's folder for such things."""
+    import platformdirs
+
+    return Path(os.environ.get(CACHE) or platformdirs.user_cache_path("sd-helpers"))
+
+
+def _keep(network, folder: Path) -> None:
+    """Write a network to the disk, whole or not at all, and drop the oldest; on a disk that cannot be written, do without."""
+    import openvino
+
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix="new-") as new:
+            openvino.save_model(network, Path(new) / "unet.xml", compress_to_fp16=False)
+            os.replace(new, folder)
+            os.mkdir(new)  # for TemporaryDirectory to remove
+        for old in sorted(folder.parent.glob("*-*x*"), key=lambda path: path.stat().st_mtime)[:-KEPT_ON_DISK]:
+            shutil.rmtree(old, ignore_errors=True)
+    except (OSError, RuntimeError):
+        pass
+
+
+class Positional(torch.nn.Module):
+    """A U-Net that takes and gives tensors only, as tracing needs it."""
+
+    def __init__(self, unet):
+        super().__init__()
+        self.unet = unet
+
+    def forward(self, sample, timestep, context):
+        """(n, 4, h, w), (), (n, 77, D) to (n, 4, h, w)."""
+        return self.unet(sample, timestep, context, return_dict=False)[0]
