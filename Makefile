@@ -44,7 +44,7 @@ test-machines: env
 	$(BIN)/python tests/machines.py $(VARIANTS)
 
 test-browser: env
-	$(BIN)/python -m pytest browser -p no:cacheprovider
+	$(BIN)/python -m pytest browser -p no:cacheprovider -n auto
 
 notebooks: env
 	$(BIN)/python notebooks/run_all.py
