@@ -99,7 +99,7 @@ def load(model: str | os.PathLike | None = None, *, device=None, dtype=None, run
             incomplete or corrupt; a device that is not there; a dtype that is none; a runtime that is unknown, not
             installed, or not for this device. The library's own error is chained.
     """
-    from . import openvino_unet, threads
+    from . import threads, unchanged
     from .devices import checked_dtype, pick_device, pick_dtype, reasons_for
     from .runtimes import check_runtime, faster
 
@@ -117,9 +117,9 @@ def load(model: str | os.PathLike | None = None, *, device=None, dtype=None, run
         parts = _download(source, dtype)
     for module in (parts["vae"], parts["text_encoder"], parts["unet"]):
         module.to(device).requires_grad_(False).eval()
-    drawn_by_openvino = runtime is None and openvino_unet.remember(parts["unet"])
+    drawn_by_openvino = runtime is None and unchanged.remember(parts["unet"])
     if runtime == "torch":
-        openvino_unet.only_torch(parts["unet"])
+        unchanged.only_torch(parts["unet"])
     reasons = reasons_for(wanted, device, dtype, runtime, drawn_by_openvino)
     if device.type == "cpu" and runtime != "compile":  # torch's compiler knows no such hook
         factor = 2 ** (len(parts["vae"].config.block_out_channels) - 1)

@@ -8,66 +8,32 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import sys
 import tempfile
 import threading
 import warnings
-import zlib
 from pathlib import Path
 
 import torch
 
 from . import threads
 from .runtimes import FasterUNet
+from .unchanged import as_loaded, state_of
 
-LARGEST = 400e6  # bytes of weights, up to which a network is drawn with by OpenVINO unasked: it holds them a second time
 KEPT = 16  # networks compiled in this process, for sizes and weights
 KEPT_ON_DISK = 8
 CACHE = "SD_HELPERS_CACHE"  # an environment variable: the folder for converted networks
-PLAIN = (bool, int, float, str, tuple, type(None))
 
-_as_loaded: set[str] = set()  # states of networks that `load` gave out
 _compiled: dict[tuple, tuple] = {}
 _one_at_a_time = threading.Lock()
 
 
-def remember(unet) -> bool:
-    """Draw with this network by OpenVINO from now on, for as long as it stays what it is; False where that cannot be."""
-    fits = unet.device.type == "cpu" and unet.dtype == torch.float32 and sum(p.nbytes for p in unet.parameters()) <= LARGEST
-    if not fits or importlib.util.find_spec("openvino") is None:
-        return False
-    _as_loaded.add(state_of(unet))
-    return True
-
-
-def only_torch(unet) -> None:
-    """Never draw with this network by OpenVINO."""
-    unet.drawn_by = "torch"  # part of its state, and copied with it
-
-
 def for_drawing(unet):
     """OpenVINO's form of a U-Net that is as `load` gave it out; any other as it is: edited, watched, with LoRA, on a GPU."""
-    if not isinstance(unet, torch.nn.Module) or not _as_loaded or unet.device.type != "cpu" or unet.dtype != torch.float32:
+    if not isinstance(unet, torch.nn.Module) or not as_loaded or unet.device.type != "cpu" or unet.dtype != torch.float32:
         return unet
     state = state_of(unet)
-    return OpenVinoUNet(unet, state) if state in _as_loaded else unet
-
-
-def state_of(unet) -> str:
-    """Everything that a network's answer depends on, as a short text: its modules, what is set in them, hooks and all numbers."""
-    checksum = 0
-    for name, module in unet.named_modules():
-        hooks = [*module._forward_hooks.values(), *module._forward_pre_hooks.values()]
-        settings = [
-            (key, value if isinstance(value, PLAIN) else type(value).__qualname__)
-            for key, value in vars(module).items()
-            if not key.startswith("_")
-        ]
-        others = [repr(hook) for hook in hooks if not isinstance(hook, threads.Chooser)]
-        checksum = zlib.crc32(repr((name, type(module).__qualname__, settings, others)).encode(), checksum)
-    for name, numbers in (*unet.named_parameters(), *unet.named_buffers()):
-        checksum = zlib.crc32(f"{name} {tuple(numbers.shape)}".encode(), checksum)
-        checksum = zlib.crc32(numbers.detach().contiguous().flatten().view(torch.uint8).numpy(), checksum)
-    return f"{checksum:08x}"
+    return OpenVinoUNet(unet, state) if state in as_loaded else unet
 
 
 class OpenVinoUNet(FasterUNet):
@@ -75,7 +41,7 @@ class OpenVinoUNet(FasterUNet):
 
     For a size of pictures two networks are compiled, half a second each: one for a single picture, with a thread for each of its
     two rows, and one for any number of rows. Those are shared out among as many streams as there are cores, of which none waits
-    for another before the end. What has been converted from torch, which takes four seconds, is kept on the disk.
+    for another before the end. What has been converted from torch, which takes two seconds, is kept on the disk.
     """
 
     def __init__(self, unet, state: str | None = None):
@@ -106,7 +72,7 @@ class OpenVinoUNet(FasterUNet):
             except RuntimeError:
                 if not self.unasked:
                     raise
-                _as_loaded.discard(self.state)
+                as_loaded.discard(self.state)
                 requests = None
         if requests is None:
             return self.original(sample, timestep, context, return_dict=False)[0]
@@ -125,8 +91,7 @@ class OpenVinoUNet(FasterUNet):
 
     def _compile(self, rows: int, sample, timestep, context) -> list:
         """Compile for 1 or 2 rows, or for any number with -1."""
-        import openvino
-
+        openvino = _openvino()
         core, single = openvino.Core(), rows > 0
         network = self._network(core, sample, timestep, context)
         network.reshape({i: openvino.PartialShape([rows, *given.shape[1:]]) for i, given in ((0, sample), (2, context))})
@@ -141,8 +106,7 @@ class OpenVinoUNet(FasterUNet):
 
     def _network(self, core, sample, timestep, context):
         """The network as OpenVINO's graph for this size of pictures: from the disk, or converted and kept there."""
-        import openvino
-
+        openvino = _openvino()
         size = "x".join(map(str, (*sample.shape[1:], *context.shape[1:])))
         folder = cache_folder() / f"{self.state}-{size}-{openvino.__version__.split('-')[0]}"
         if (folder / "unet.xml").exists():
@@ -152,9 +116,17 @@ class OpenVinoUNet(FasterUNet):
             shapes = [(-1, *sample.shape[1:]), (), (-1, *context.shape[1:])]
             inputs = (sample[:2], timestep, context[:2])
             network = openvino.convert_model(Positional(self.original), example_input=inputs, input=shapes)
-        if self.state in _as_loaded:
+        if self.state in as_loaded:
             _keep(network, folder)
         return network
+
+
+def _openvino():
+    """The library without its telemetry: its converter would report every use to Google Analytics, and ask nobody."""
+    sys.modules.setdefault("openvino_telemetry", None)  # counts as not installed; the library has a stub for that
+    import openvino
+
+    return openvino
 
 
 def _answered(requests: list, sample, timestep, context) -> torch.Tensor:
@@ -179,8 +151,7 @@ def cache_folder() -> Path:
 
 def _keep(network, folder: Path) -> None:
     """Write a network to the disk, whole or not at all, and drop the oldest; on a disk that cannot be written, do without."""
-    import openvino
-
+    openvino = _openvino()
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix="new-") as new:

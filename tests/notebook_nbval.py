@@ -6,11 +6,15 @@ nbval runs the cells; what differs from it:
 - a notebook whose cells did not all run, from 1 to n, fails.
 """
 
+import contextlib
 import copy
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
+import ipykernel.kernelspec
+import notebook_preloaded
 import pytest
 from IPython.core.displayhook import DisplayHook
 from nbval.plugin import IPyNbCell, IPyNbFile
@@ -105,9 +109,12 @@ class Reported:
 class ComparedNotebook(IPyNbFile):
     """A notebook: its cells as nbval collects them, and the order in which they ran."""
 
+    collected = 0
+
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.messages = []  # of the cell that runs
+        ComparedNotebook.collected += 1
 
     def collect(self) -> Iterator[pytest.Item]:
         """The execution order, then every code cell."""
@@ -119,7 +126,8 @@ class ComparedNotebook(IPyNbFile):
 
     def setup(self) -> None:
         """Start the kernel and, where this run asks for it, prepare it behind the notebook's back."""
-        super().setup()
+        with _preloaded() if self.collected > 1 else contextlib.nullcontext():  # for a single one it would take as long
+            super().setup()
         options, calls = self.config.option, []
         if options.jitter is not None:
             calls.append(("jitter", options.jitter))
@@ -156,6 +164,14 @@ class ComparedNotebook(IPyNbFile):
         message = super().get_kernel_message(*args, **kwargs)
         self.messages.append(message)
         return message
+
+
+def _preloaded():
+    """While this lasts, kernels of the current environment start with torch imported, where that is possible."""
+    specification = ipykernel.kernelspec.get_kernel_dict()
+    if notebook_preloaded.POSSIBLE:
+        specification["argv"] = notebook_preloaded.argv()
+    return mock.patch("ipykernel.kernelspec.get_kernel_dict", lambda: specification)
 
 
 class ExecutionOrder(Reported, pytest.Item):

@@ -2,18 +2,22 @@
 
 import copy
 import dataclasses
+import os
 import shutil
+import subprocess
+import sys
 
-import openvino
 import pytest
 import torch
 
-from sd_helpers import embed_prompt, generate, load, openvino_unet, pil_to_latent, sweep, watch_attention
+from sd_helpers import embed_prompt, generate, load, openvino_unet, pil_to_latent, sweep, unchanged, watch_attention
 from sd_helpers.guidance import colour_loss, noise_predictor, steer
 from sd_helpers.metrics import mean_difference
-from sd_helpers.openvino_unet import OpenVinoUNet, for_drawing, state_of
+from sd_helpers.openvino_unet import OpenVinoUNet, for_drawing
 from sd_helpers.runtimes import RUNTIMES, CompiledUNet
+from sd_helpers.unchanged import state_of
 
+SAID = dict(capture_output=True, text=True, timeout=200)
 PROMPT, SETTINGS = "a red apple on a blue background", dict(num_inference_steps=6, progress=False)
 
 
@@ -121,7 +125,7 @@ def test_a_sweep_asks_a_compiled_unet_for_few_shapes(plain, picture):
 def test_few_networks_are_held(small, monkeypatch):
     monkeypatch.setattr(openvino_unet, "KEPT", 2)
     monkeypatch.setattr(openvino_unet, "_compiled", {})
-    openvino_unet.remember(small)
+    unchanged.remember(small)
     unet = OpenVinoUNet(small)
     for rows in (1, 2, 3, 1, 7):
         assert_same_noise(unet, small, given(rows))
@@ -204,19 +208,35 @@ def test_lora_is_drawn_with_by_torch_until_it_is_gone(components):
 def test_a_converted_network_is_kept_on_the_disk(small, tmp_path, monkeypatch):
     monkeypatch.setenv(openvino_unet.CACHE, str(tmp_path / "new" / "cache"))
     monkeypatch.setattr(openvino_unet, "KEPT_ON_DISK", 1)
+    openvino = openvino_unet._openvino()
     asked, convert = [], openvino.convert_model
     monkeypatch.setattr(openvino, "convert_model", lambda *args, **kwargs: asked.append(1) or convert(*args, **kwargs))
-    assert openvino_unet.remember(small)
+    assert unchanged.remember(small)
     for side, conversions in ((16, 1), (16, 1), (8, 2), (16, 3)):  # one is kept: 8 x 8 takes the place of 16 x 16
         monkeypatch.setattr(openvino_unet, "_compiled", {})
         assert_same_noise(for_drawing(small), small, given(1, side))
         assert len(asked) == conversions and len(list((tmp_path / "new" / "cache").iterdir())) == 1
 
 
+def test_openvino_reports_to_nobody(tmp_path):
+    code = """
+import pathlib, sys
+from sd_helpers import generate, load
+generate(load("emoji-sd", device="cpu"), "a puppy", num_inference_steps=1, progress=False)
+assert "openvino.tools.ovc" in sys.modules and sys.modules["openvino_telemetry"] is None
+print([path.name for path in pathlib.Path.home().iterdir() if path.name != ".cache"])
+"""
+    home = dict(HOME=str(tmp_path), USERPROFILE=str(tmp_path))
+    told = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | home | {openvino_unet.CACHE: str(tmp_path / ".cache")}, **SAID
+    )
+    assert told.stdout.strip() == "[]" and not told.stderr, told.stderr
+
+
 def test_a_cache_that_cannot_be_written_is_done_without(small, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv(openvino_unet.CACHE, str(tmp_path / "file"))
-    assert openvino_unet.remember(small)
+    assert unchanged.remember(small)
     assert_same_noise(for_drawing(small), small, given(2))
 
 
@@ -225,7 +245,7 @@ def test_where_openvino_fails_torch_goes_on(components, embeds, monkeypatch):
         raise RuntimeError("not on this processor")
 
     monkeypatch.setattr(OpenVinoUNet, "_requests", fails)
-    monkeypatch.setattr(openvino_unet, "_as_loaded", set(openvino_unet._as_loaded))
+    monkeypatch.setattr(openvino_unet, "as_loaded", set(unchanged.as_loaded))
     latents, unet = torch.randn(1, 4, 16, 16), for_drawing(components.unet)
     torch.testing.assert_close(unet(latents, 500, embeds[0]).sample, components.unet(latents, 500, embeds[0]).sample)
     assert for_drawing(components.unet) is components.unet
@@ -234,11 +254,13 @@ def test_where_openvino_fails_torch_goes_on(components, embeds, monkeypatch):
 
 
 def test_without_openvino_and_for_large_models_torch_draws(components, monkeypatch):
-    monkeypatch.setattr(openvino_unet, "_as_loaded", set())
-    monkeypatch.setattr(openvino_unet, "LARGEST", 1000)
-    assert not openvino_unet.remember(components.unet)
+    for module in (unchanged, openvino_unet):
+        monkeypatch.setattr(module, "as_loaded", set())
+    monkeypatch.setattr(unchanged, "LARGEST", 1000)
+    assert not unchanged.remember(components.unet)
     monkeypatch.undo()
-    monkeypatch.setattr(openvino_unet, "_as_loaded", set())
+    for module in (unchanged, openvino_unet):
+        monkeypatch.setattr(module, "as_loaded", set())
     monkeypatch.setattr(openvino_unet.importlib.util, "find_spec", lambda name: None)
     assert "runtime: torch (the default" in load("emoji-sd", device="cpu").describe()
     assert for_drawing(components.unet) is components.unet
