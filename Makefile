@@ -30,6 +30,10 @@ env: .venv/installed
 	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[dev]"
 	touch $@
 
+# A notebook imports torch before sd_helpers, which could say so too (sd_helpers/__init__.py).
+ifndef OMP_WAIT_POLICY
+lab: export GOMP_SPINCOUNT ?= 300
+endif
 lab: env
 	$(BIN)/jupyter lab $(AS_ROOT) notebooks/00_the_whole_thing.ipynb
 
