@@ -42,7 +42,8 @@ def main() -> None:
         for row in importlib.import_module(f"benchmarks.{part}").rows(options.rounds):
             measured.append(row)
             print(" | ".join(row.cells()), flush=True)
-    write(measured, RESULTS / options.name)
+            write(measured, RESULTS / options.name)  # after each: a run may be long, and cut off
+    print(f"written: {RESULTS / options.name}.md and .json")
 
 
 def write(measured: list[Row], path: Path) -> None:
@@ -64,7 +65,6 @@ def write(measured: list[Row], path: Path) -> None:
                 benchmarks.append(pyperf.Benchmark([pyperf.Run(scaled, metadata=metadata, collect_metadata=False)]))
     if benchmarks:
         pyperf.BenchmarkSuite(benchmarks).dump(str(path.with_suffix(".json")), replace=True)
-    print(f"written: {path.with_suffix('.md')} and {path.with_suffix('.json').name}")
 
 
 if __name__ == "__main__":

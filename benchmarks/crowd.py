@@ -10,13 +10,15 @@ from .rows import Row
 
 KERNEL = """
 import sys, time
-from sd_helpers import denoise, embed_prompt, generate, learn_lora, load
+from sd_helpers import denoise, embed_prompt, generate, learn_lora, load, unchanged
 from sd_helpers.drawing import starting_latents
 
 kind, runtime = sys.argv[1:]
 c = load("emoji-sd", device="cpu", runtime=runtime if runtime != "ours" else None)
 embeds = [embed_prompt(text, c.tokenizer, c.text_encoder) for text in ("a puppy", "")]
 pictures = generate(c, "a puppy", num_images=4, num_inference_steps=2, progress=False)
+if kind == "loop":
+    unchanged.only_torch(c.unet)
 
 
 def by_hand():
@@ -40,7 +42,7 @@ while sys.stdin.readline().strip() == "go":
 """
 KINDS = {
     "picture": "a picture of 20 guided steps",
-    "loop": "the same by hand, with torch's U-Net",
+    "loop": "the same where torch has to draw",
     "batch": "16 pictures of 10 guided steps",
     "training": "6 steps of LoRA, batch 4",
 }

@@ -123,8 +123,10 @@ def load(model: str | os.PathLike | None = None, *, device=None, dtype=None, run
     reasons = reasons_for(wanted, device, dtype, runtime, drawn_by_openvino)
     if device.type == "cpu" and runtime != "compile":  # torch's compiler knows no such hook
         factor = 2 ** (len(parts["vae"].config.block_out_channels) - 1)
-        for network, pixels in ((parts["unet"], factor**2), (parts["vae"].encoder, 1), (parts["vae"].decoder, factor**2)):
-            threads.suit(network, pixels)
+        threads.suit(parts["unet"], factor**2)
+        threads.suit(parts["vae"].encoder, 1)
+        threads.suit(parts["vae"].decoder, factor**2)
+        threads.suit(parts["text_encoder"], 0)  # or it would round by what was drawn before
     parts["unet"] = faster(parts["unet"], runtime)
     return Components(**parts, device=device, dtype=dtype, name=name, reasons=reasons)
 

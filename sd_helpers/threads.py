@@ -50,7 +50,7 @@ class Chooser:
     """A forward pre-hook: chooses before every call of a network on the CPU, by the pixels in it.
 
     Args:
-        pixels: of a picture for each place of the network's input, (n, channels, h, w).
+        pixels: of a picture for each place of the network's input, (n, channels, h, w); 0 for one that is always small.
     """
 
     pixels: int
@@ -58,8 +58,7 @@ class Chooser:
     def __call__(self, network, args, kwargs) -> None:
         given = [value for value in (*args, *kwargs.values()) if torch.is_tensor(value)]
         if given and given[0].device.type == "cpu":
-            n, _, height, width = given[0].shape
-            choose(n * height * width * self.pixels)
+            choose(len(given[0]) * given[0].shape[2:].numel() * self.pixels)
 
 
 def suit(network: torch.nn.Module, pixels: int) -> None:

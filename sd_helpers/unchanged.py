@@ -40,7 +40,8 @@ def state_of(unet) -> str:
             if not key.startswith("_")
         ]
         others = [repr(hook) for hook in hooks if not isinstance(hook, threads.Chooser)]
-        checksum = zlib.crc32(repr((name, type(module).__qualname__, settings, others)).encode(), checksum)
+        code = f"{type(module).__qualname__}, {type(module).forward.__module__}.{type(module).forward.__qualname__}"
+        checksum = zlib.crc32(repr((name, code, settings, others)).encode(), checksum)
     for name, numbers in (*unet.named_parameters(), *unet.named_buffers()):
         checksum = zlib.crc32(f"{name} {tuple(numbers.shape)}".encode(), checksum)
         checksum = zlib.crc32(numbers.detach().contiguous().flatten().view(torch.uint8).numpy(), checksum)

@@ -169,6 +169,32 @@ def _set(name, **values):
     return change
 
 
+def test_a_class_that_was_patched_is_drawn_with_by_torch(components, monkeypatch):
+    from diffusers.models.attention import FeedForward
+
+    assert isinstance(for_drawing(components.unet), OpenVinoUNet)
+    forward = FeedForward.forward
+    monkeypatch.setattr(FeedForward, "forward", lambda self, *args, **kwargs: 2 * forward(self, *args, **kwargs))
+    assert for_drawing(components.unet) is components.unet
+
+
+def test_an_interrupted_drawing_leaves_nothing_behind(components):
+    def interrupt(step):
+        raise KeyboardInterrupt
+
+    settings = dict(num_images=3, num_inference_steps=4, progress=False)
+    first = generate(components, PROMPT, **settings)
+    unet = for_drawing(components.unet)
+    answered = openvino_unet._answered
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt), pytest.MonkeyPatch.context() as patch:
+            # In the worst moment: the network has begun, and nobody waits for it.
+            patch.setattr(torch, "from_numpy", interrupt)
+            unet(torch.randn(6, 4, 16, 16), torch.tensor(500.0), torch.randn(6, 77, 128))
+    assert openvino_unet._answered is answered
+    assert [p.tobytes() for p in generate(components, PROMPT, **settings)] == [p.tobytes() for p in first]
+
+
 CHANGES = {
     "a weight": _edit,
     "two rows swapped": _swap_rows,

@@ -50,6 +50,17 @@ print(torch.get_num_threads())
     assert answers(code, threads=3) == "1 3 1 1"
 
 
+def test_a_picture_is_the_same_whatever_was_drawn_before():
+    code = """
+first = generate(components, "a puppy", num_inference_steps=2, num_images=8, progress=False)
+generate(components, "a puppy", num_inference_steps=2, progress=False)
+again = generate(components, "a puppy", num_inference_steps=2, num_images=8, progress=False)
+third = generate(components, "a puppy", num_inference_steps=2, num_images=8, progress=False)
+print(*(p.tobytes() == q.tobytes() == r.tobytes() for p, q, r in zip(first, again, third)))
+"""
+    assert answers(code, threads=3) == " ".join(["True"] * 8)
+
+
 def test_the_environment_is_obeyed():
     code = "print(threads_for(2), threads_for(16)); print(components.describe())"
     counts, *lines = answers(code, threads=2, OMP_NUM_THREADS="2").splitlines()
