@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL, LMSDiscreteScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from diffusers.training_utils import EMAModel
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import CLIPModel, CLIPTokenizer
 
@@ -88,7 +88,10 @@ class Batches:
         self.tokenizer = CLIPTokenizer.from_pretrained(work / "tokenizer")
         self.text_encoder = CLIPModel.from_pretrained(work / "clip").text_model.to(device).requires_grad_(False).eval()
         vae = AutoencoderKL.from_pretrained(work / "vae").to(device).eval()
-        self.latents = cache_latents(vae, icons, preset.variants)
+        kept = work / f"latents-{len(icons)}x{preset.variants}.safetensors"  # some minutes on a CPU
+        if not kept.exists():
+            save_file({"latents": cache_latents(vae, icons, preset.variants).cpu().half()}, kept)
+        self.latents = load_file(kept)["latents"].float().to(device)
         self.square, self.wide = (
             Pool(Scenes(icons, HeldOut()), vae, preset.scenes, wide, work, device) for wide in (False, True)
         )
