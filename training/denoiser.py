@@ -90,7 +90,7 @@ class Batches:
         vae = AutoencoderKL.from_pretrained(work / "vae").to(device).eval()
         kept = work / f"latents-{len(icons)}x{preset.variants}.safetensors"  # some minutes on a CPU
         if not kept.exists():
-            save_file({"latents": cache_latents(vae, icons, preset.variants).cpu().half()}, kept)
+            save_file({"latents": cache_latents(vae, icons, preset.variants).cpu().half().contiguous()}, kept)
         self.latents = load_file(kept)["latents"].float().to(device)
         self.square, self.wide = (
             Pool(Scenes(icons, HeldOut()), vae, preset.scenes, wide, work, device) for wide in (False, True)

@@ -293,7 +293,7 @@ class Pool:
             small.append(((letterboxed(pictures, PICTURE_SIZE) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu())
             if begin % 1600 == 0:
                 print(f"scenes: {begin} of {len(self.scenes)} encoded", flush=True)
-        return {"latents": torch.cat(latents), "small": torch.cat(small)}
+        return {"latents": torch.cat(latents).contiguous(), "small": torch.cat(small).contiguous()}
 
     def draw(self, count: int, rng: random.Random) -> tuple[torch.Tensor, list[str]]:
         """Positions (count,) of scenes, those that belong together beside each other, and a caption for each."""
