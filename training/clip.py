@@ -20,8 +20,9 @@ from sd_helpers.models import EMBEDDED_FOLDER
 from .captions import Captioner
 from .data import BACKGROUND_NAMES, COLOURS, HeldOut, Icons, concept_set
 from .fit import fit
+from .pool import PICTURE_SIZE, Pool
 from .presets import Preset
-from .scenes import PICTURE_SIZE, Pool, Scenes
+from .scenes import Scenes
 
 VOCABULARY = "open-clip-torch==3.3.0"  # ships the merges of OpenAI's CLIP
 MERGES = 48_894

@@ -17,8 +17,9 @@ from sd_helpers.models import EMBEDDED_FOLDER
 from .clip import WIDTH, Pairs
 from .data import COLOURS, HeldOut, Icons, concept_set
 from .fit import fit
+from .pool import Pool
 from .presets import Preset, Stage
-from .scenes import Pool, Scenes
+from .scenes import Scenes
 
 SCHEDULE = dict(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", num_train_timesteps=1000, steps_offset=1)
 EMPTY_CAPTIONS = 0.1  # what classifier-free guidance needs
