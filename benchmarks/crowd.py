@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 
+from sd_helpers import threads
+
 from .rows import Row
 
 KERNEL = """
@@ -68,7 +70,7 @@ def rows(rounds: int):
 def seconds(kind: str, place: str, own: bool) -> list[float]:
     """Seconds that each kernel takes for this work, all begun together; `own` for torch's own threads."""
     count = 2 if place == "two at once" else 1
-    ours = {name: value for name, value in os.environ.items() if name not in TORCH}
+    ours = {name: value for name, value in os.environ.items() if name not in (*TORCH, *threads.BY_HAND)}
     pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=ours | (TORCH if own else {}))
     command = [sys.executable, "-W", "ignore", "-c", KERNEL, kind, "torch" if own else "ours"]
     kernels = [subprocess.Popen(command, **pipes) for _ in range(count)]

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from sd_helpers.threads import BY_HAND
+
 BEGIN = """
 import torch
 from sd_helpers import generate, load
@@ -24,7 +26,8 @@ def threads_for(rows, side=16):
 
 def answers(code: str, before: str = "", threads: int | None = None, **environment) -> str:
     """What a new Python prints for this code after BEGIN, where torch would take `threads` by itself."""
-    inherited = {name: value for name, value in os.environ.items() if name not in ("OMP_NUM_THREADS", "GOMP_SPINCOUNT")}
+    set_by_tests = (*BY_HAND, "GOMP_SPINCOUNT")  # dask's workers set the second, too
+    inherited = {name: value for name, value in os.environ.items() if name not in set_by_tests}
     alike = f"import os, torch; torch.set_num_threads({threads})" if threads else ""  # as if the machine had so many cores
     code = "\n".join([before, alike, BEGIN if threads else "", code])
     done = subprocess.run([sys.executable, "-c", code], env=inherited | environment, capture_output=True, text=True, timeout=200)
