@@ -1,6 +1,7 @@
 """Measure, print each row as it comes, and write the table and all values. `make bench` calls this."""
 
 import argparse
+import functools
 import importlib
 import os
 import platform
@@ -16,6 +17,7 @@ PARTS = ("drawing", "sweeps", "cold", "memory", "crowd", "notebooks", "gpu")
 HEAD = ["", "ours", "diffusers", "ratio", "target"]
 
 
+@functools.cache  # before anything has changed the number of threads
 def machine() -> str:
     """The machine in a line: processor, cores, GPU, versions."""
     import diffusers

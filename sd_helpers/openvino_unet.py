@@ -66,18 +66,14 @@ class OpenVinoUNet(FasterUNet):
         return super().__call__(sample, timestep, encoder_hidden_states, **others)
 
     def _predict(self, sample, timestep, context):
-        with _one_at_a_time:
-            try:
-                requests = self._requests(sample, timestep, context)
-            except RuntimeError:
-                if not self.unasked:
-                    raise
-                as_loaded.discard(self.state)
-                requests = None
-        if requests is None:
+        try:
+            with _one_at_a_time:
+                return _answered(self._requests(sample, timestep, context), sample, timestep, context)
+        except RuntimeError:  # such as on processors without AVX2, for some shapes only when it is called
+            if not self.unasked:
+                raise
+            as_loaded.discard(self.state)  # and not again
             return self.original(sample, timestep, context, return_dict=False)[0]
-        with _one_at_a_time:
-            return _answered(requests, sample, timestep, context)
 
     def _requests(self, sample, timestep, context) -> list:
         """What runs inputs of this shape, one for each stream."""

@@ -266,11 +266,12 @@ def test_a_cache_that_cannot_be_written_is_done_without(small, tmp_path, monkeyp
     assert_same_noise(for_drawing(small), small, given(2))
 
 
-def test_where_openvino_fails_torch_goes_on(components, embeds, monkeypatch):
-    def fails(self, *inputs):
+@pytest.mark.parametrize("where", ["when it is compiled", "when it is called"])
+def test_where_openvino_fails_torch_goes_on(components, embeds, monkeypatch, where):
+    def fails(*inputs):
         raise RuntimeError("not on this processor")
 
-    monkeypatch.setattr(OpenVinoUNet, "_requests", fails)
+    monkeypatch.setattr(*((OpenVinoUNet, "_requests") if where == "when it is compiled" else (openvino_unet, "_answered")), fails)
     monkeypatch.setattr(openvino_unet, "as_loaded", set(unchanged.as_loaded))
     latents, unet = torch.randn(1, 4, 16, 16), for_drawing(components.unet)
     torch.testing.assert_close(unet(latents, 500, embeds[0]).sample, components.unet(latents, 500, embeds[0]).sample)
