@@ -33,9 +33,9 @@ class Captioner:
         # "puppy" tags the pleading face, "rocket" the astronaut: such tags would teach the wrong picture.
         self.tags = {n["concept"]: [t for t in n["tags"] if t not in owners] for n in names}
 
-    def word(self, name: dict, rng: random.Random) -> str:
-        """A word for the concept: mostly its label, else a synonym of ours, else one of emojibase's tags."""
-        synonyms, tags = SYNONYMS.get(name["concept"], []), self.tags[name["concept"]]
+    def word(self, name: dict, rng: random.Random, tagged: bool = True) -> str:
+        """A word for the concept: mostly its label, else a synonym of ours, else, if `tagged`, one of emojibase's tags."""
+        synonyms, tags = SYNONYMS.get(name["concept"], []), self.tags[name["concept"]] if tagged else []
         kind = rng.random()
         if synonyms and kind < 0.35:
             return rng.choice(synonyms)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from diffusers import AutoencoderKL
 from safetensors.torch import load_file
 from torch import nn
 from transformers import CLIPConfig, CLIPModel, CLIPTextModel, CLIPTokenizer, CLIPVisionModelWithProjection
@@ -19,12 +20,13 @@ from sd_helpers.models import EMBEDDED_FOLDER
 from .captions import Captioner
 from .data import BACKGROUND_NAMES, COLOURS, HeldOut, Icons, concept_set
 from .fit import fit
+from .pool import PICTURE_SIZE, Pool
 from .presets import Preset
+from .scenes import Scenes
 
 VOCABULARY = "open-clip-torch==3.3.0"  # ships the merges of OpenAI's CLIP
 MERGES = 48_894
 WIDTH = 128
-PICTURE_SIZE = 32
 FAMILIES = 0.3  # of the draws: three rows in five then stand beside their own other styles
 
 
@@ -123,14 +125,9 @@ class Pairs:
         return index[:count], background[:count], captions[:count]
 
 
-def read_positions(input_ids, generator):
-    """Where the text vector is read: half the time at the end token, half at a random place in the padding after it.
-
-    The denoiser will attend to the padding too, so it must learn to carry the meaning as well.
-    """
-    end = (input_ids == 49407).int().argmax(dim=-1)  # (B,)
-    later = end + (torch.rand(len(end), generator=generator) * (input_ids.shape[1] - end)).long()
-    return torch.where(torch.rand(len(end), generator=generator) < 0.5, end, later)
+def end_positions(input_ids):
+    """Where the text vector is read: at the end token, (B,). Read in the padding too, it would teach that to carry the things."""
+    return (input_ids == 49407).int().argmax(dim=-1)
 
 
 def train(preset: Preset, work: Path, device: str) -> None:
@@ -138,18 +135,26 @@ def train(preset: Preset, work: Path, device: str) -> None:
     tokenizer.save_pretrained(work / "tokenizer")
     icons = Icons(work, preset.size, concept_set(preset.concepts), device=device)
     pairs = Pairs(icons, HeldOut(), preset.further)
+    vae = AutoencoderKL.from_pretrained(work / "vae").to(device).eval()
+    pools = [Pool(Scenes(icons, HeldOut()), vae, preset.scenes, wide, work, device) for wide in (False, True)]
 
     def loss_of(module, count, generator):
         seed = int(torch.randint(2**62, (1,), generator=generator))
-        index, background, captions = pairs.draw(count, random.Random(seed), families=FAMILIES)
+        rng, alone = random.Random(seed), count // 3
+        index, background, captions = pairs.draw(alone, rng, families=FAMILIES)
+        small = []
+        for pool, number in zip(pools, (count // 3, count - 2 * (count // 3))):
+            positions, said = pool.draw(number, rng)
+            small.append(pool.small[positions].float() / 127.5 - 1)
+            captions += said
         # Causal: states at the first 32 positions do not depend on what follows, so three steps in four stop there.
         length = 32 if seed % 4 else 77
         ids = tokenizer(captions, padding="max_length", max_length=length, truncation=True, return_tensors="pt").input_ids
         reach = icons.size // 16
-        shift = torch.randint(-reach, reach + 1, (count, 2), generator=generator)
+        shift = torch.randint(-reach, reach + 1, (alone, 2), generator=generator)
         pictures = icons.compose(torch.tensor(index, device=device), COLOURS[background].to(device), shift.to(device))
-        pictures = F.interpolate(pictures, (PICTURE_SIZE, PICTURE_SIZE), mode="area")
-        return module(ids.to(device), read_positions(ids, generator).to(device), pictures)
+        pictures = torch.cat([F.interpolate(pictures, (PICTURE_SIZE, PICTURE_SIZE), mode="area"), *small])
+        return module(ids.to(device), end_positions(ids).to(device), pictures)
 
     torch.manual_seed(0)
     start = packaged() if preset.further else build()

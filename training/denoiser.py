@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL, LMSDiscreteScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from diffusers.training_utils import EMAModel
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import CLIPModel, CLIPTokenizer
 
@@ -17,10 +17,15 @@ from sd_helpers.models import EMBEDDED_FOLDER
 from .clip import WIDTH, Pairs
 from .data import COLOURS, HeldOut, Icons, concept_set
 from .fit import fit
+from .pool import Pool
 from .presets import Preset, Stage
+from .scenes import Scenes
 
 SCHEDULE = dict(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", num_train_timesteps=1000, steps_offset=1)
 EMPTY_CAPTIONS = 0.1  # what classifier-free guidance needs
+FALSE_CAPTIONS = 0.12  # are another picture's, as captions from the web often are: guidance then has something to make up for
+WIDE_STEPS = 0.5  # of all, with half the pictures each
+SCENES = 0.5  # of the square pictures; the others show one thing in the middle
 STYLED_CAPTIONS = 0.6  # name a style
 
 
@@ -84,21 +89,45 @@ class Batches:
         self.tokenizer = CLIPTokenizer.from_pretrained(work / "tokenizer")
         self.text_encoder = CLIPModel.from_pretrained(work / "clip").text_model.to(device).requires_grad_(False).eval()
         vae = AutoencoderKL.from_pretrained(work / "vae").to(device).eval()
-        self.latents = cache_latents(vae, icons, preset.variants)
+        kept = work / f"latents-{len(icons)}x{preset.variants}.safetensors"  # some minutes on a CPU
+        if not kept.exists():
+            save_file({"latents": cache_latents(vae, icons, preset.variants).cpu().half().contiguous()}, kept)
+        self.latents = load_file(kept)["latents"].float().to(device)
+        self.square, self.wide = (
+            Pool(Scenes(icons, HeldOut()), vae, preset.scenes, wide, work, device) for wide in (False, True)
+        )
         print(f"denoiser: {len(icons)} icons, {self.latents.numel() * 4 / 1e6:.0f} MB of latents cached", flush=True)
 
     def draw(self, count: int, generator):
         rng = random.Random(int(torch.randint(2**62, (1,), generator=generator)))
-        index, background, captions = self.pairs.draw(count, rng, empty=EMPTY_CAPTIONS, styled=STYLED_CAPTIONS)
-        variant = torch.randint(self.variants, (count,), generator=generator)
-        latents = self.latents[index, background, variant.to(self.device)]
+        if rng.random() < WIDE_STEPS:
+            positions, captions = self.wide.draw(count // 2, rng)
+            latents = self.wide.latents[positions].float()
+        else:
+            alone = count - round(count * SCENES)
+            index, background, captions = self.pairs.draw(alone, rng, styled=STYLED_CAPTIONS)
+            variant = torch.randint(self.variants, (alone,), generator=generator).to(self.device)
+            positions, said = self.square.draw(count - alone, rng)
+            latents = torch.cat([self.latents[index, background, variant], self.square.latents[positions].float()])
+            captions = captions + said
+        captions = loosened(captions, rng)
         noise = torch.randn(latents.shape, generator=generator).to(self.device)
-        return latents, noise, draw_timesteps(count, generator).to(self.device), self.embed(captions)
+        return latents, noise, draw_timesteps(len(latents), generator).to(self.device), self.embed(captions)
 
     @torch.no_grad()
     def embed(self, captions: list[str]):
         ids = self.tokenizer(captions, padding="max_length", max_length=77, truncation=True, return_tensors="pt").input_ids
         return self.text_encoder(input_ids=ids.to(self.device)).last_hidden_state
+
+
+def loosened(captions: list[str], rng: random.Random) -> list[str]:
+    """The captions, some of them empty and some another's."""
+    changed = []
+    for caption in captions:
+        chance = rng.random()
+        is_false = EMPTY_CAPTIONS <= chance < EMPTY_CAPTIONS + FALSE_CAPTIONS
+        changed.append("" if chance < EMPTY_CAPTIONS else rng.choice(captions) if is_false else caption)
+    return changed
 
 
 def fit_averaged(module: NoisePrediction, loss_of, stage: Stage, name: str, preset: Preset, work: Path, device: str):

@@ -13,6 +13,7 @@ from sd_helpers.gallery import STYLES
 from sd_helpers.metrics import background_of, clip_score, nearest_concepts, psnr
 from sd_helpers.models import EMBEDDED_FOLDER
 
+from . import behaviours
 from .data import COLOURS, HeldOut, Icons, concept_set
 from .presets import Preset
 from .trials import Trial, combination_trials, icon_trials, label_trials, one_word_changed, tag_trials
@@ -119,12 +120,19 @@ def train(preset: Preset, work: Path, device: str) -> None:
     for word, pairs in one_word_changed(kinds["style and label, combination trained"][:60], seed=0).items():
         before, after = (draw(components, list(side)) for side in zip(*pairs, strict=True))
         changes[word] = sum(map(border_change, before, after)) / len(pairs)
+    print("evaluate: behaviours", flush=True)
+    settings = dict(guidance_scale=DRAWING["guidance_scale"], num_inference_steps=DRAWING["num_inference_steps"])
+    shares = behaviours.measured(components, icons, **settings)
+    for steps in (20, 50):
+        burnt = behaviours.burnt(components, [trial.prompt for trial in kinds["label"]], steps)
+        shares[f"LMS at guidance 7.5, {steps} steps, leaves specks that Euler does not"] = burnt
     unseen = everything.indices(held_out, unseen=True)
     quality, spread = round_trip(components, everything, unseen), latent_spread(components, icons)
     text = [
         f"Guidance {DRAWING['guidance_scale']}, {DRAWING['num_inference_steps']} LMS steps, every prompt with a seed of its own, "
         'each ending in "on a (colour) background"; `python -m training evaluate`.\n',
         table(rows),
+        "\n| behaviour | share |\n|---|---|\n" + "\n".join(f"| {name} | {share:.0%} |" for name, share in shares.items()),
         "\n- Same seed, one word of the prompt changed, mean change of the picture's border over 60 pairs, in levels of 255: "
         + ", ".join(f"{value:.1f} when the {word} changes" for word, value in changes.items())
         + ".",

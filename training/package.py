@@ -23,6 +23,7 @@ from .data import Icons, concept_set
 from .denoiser import SCHEDULE
 from .presets import PRESETS, Preset
 from .render import COLUMNS, ICON_SIZE
+from .scenes import PHRASES, plural_of
 
 # Shown large beside the first things learned (all that are learned later would take another megabyte): the heart that notebook 07
 # teaches the model.
@@ -40,7 +41,7 @@ def train(preset: Preset, work: Path, device: str) -> None:
         vae=AutoencoderKL.from_pretrained(work / "vae"),
         text_encoder=text_half(clip),
         tokenizer=tokenizer,
-        unet=UNet2DConditionModel.from_pretrained(work / ("unet-softened" if preset.softening else "unet")),
+        unet=UNet2DConditionModel.from_pretrained(work / "unet"),
         scheduler=scheduler,
         safety_checker=None,
         feature_extractor=None,
@@ -62,9 +63,10 @@ def train(preset: Preset, work: Path, device: str) -> None:
 def zero_unseen_tokens(clip: CLIPModel, tokenizer, icons: Icons) -> None:
     """Set the embeddings of tokens that no caption can hold to zero, as the package's `unknown_words` expects."""
     captioner = Captioner(icons.names)
-    texts = {re.sub(r"{\w+}", " ", frame) for frame in (*FRAMES, *STYLED, *ON_BACKGROUND)} | {"a", "an", *BACKGROUNDS}
+    texts = {re.sub(r"{\w+}", " ", frame) for frame in (*FRAMES, *STYLED, *ON_BACKGROUND, *PHRASES)} | {"a", "an", *BACKGROUNDS}
     for name in icons.names:
-        texts |= {name["label"], name["style"], *SYNONYMS.get(name["concept"], []), *captioner.tags[name["concept"]]}
+        words = {name["label"], *SYNONYMS.get(name["concept"], [])}
+        texts |= {name["style"], *words, *map(plural_of, words), *captioner.tags[name["concept"]]}
     seen = {token for text in texts for token in tokenizer(text).input_ids}
     weight = clip.text_model.get_input_embeddings().weight
     unseen = torch.ones(len(weight), dtype=torch.bool)

@@ -27,8 +27,8 @@ class Preset:
     growing: Stage | None  # of the outermost level, around an autoencoder trained at half the size; None: all levels at once
     clip: Stage
     denoiser: Stage
-    softening: Stage | None  # None: the denoiser stops before it is too sharp for guidance 5 to 8
     variants: int  # shifted copies of each icon and background whose latents are cached
+    scenes: int  # of each shape, square and wide, that are drawn and encoded once
     precision: str  # accelerate's mixed_precision
     duration: str  # what `make train` announces
     further: bool = False  # go on from the packaged weights; what they do not know yet is drawn twice as often
@@ -49,19 +49,16 @@ PRESETS = {
         autoencoder=Stage(steps=6000, batch=12, lr=1.5e-3),
         growing=Stage(steps=2000, batch=8, lr=1.5e-3),
         clip=Stage(steps=2600, batch=128, lr=1e-3),
-        # After that, styles gained 2 points more, and LMS began to burn: a tenth of the backgrounds lost at guidance 5, 25 steps.
-        denoiser=Stage(steps=15000, stop=12500, batch=32, lr=1e-3, warmup=200),
-        softening=None,
-        variants=4, precision="bf16",
+        denoiser=Stage(steps=15000, batch=32, lr=1e-3, warmup=200),
+        variants=4, scenes=8000, precision="bf16",
         duration="about three hours on two cores with AMX, several times that on older ones",
     ),
     "further": Preset(
         size=128, vae_channels=(24, 32, 64, 96), concepts=("concepts_cpu.txt", "concepts_further.txt"), further=True,
         autoencoder=None, growing=None,
-        clip=Stage(steps=1000, batch=128, lr=7e-4),
-        denoiser=Stage(steps=7500, batch=32, lr=6e-4, warmup=300),
-        softening=Stage(steps=1200, batch=32, lr=2e-4),
-        variants=2, precision="bf16",
+        clip=Stage(steps=1800, batch=144, lr=7e-4),
+        denoiser=Stage(steps=16000, batch=16, lr=6e-4, warmup=200),
+        variants=2, scenes=8000, precision="bf16",
         duration="under two hours on two cores with AMX, several times that on older ones",
     ),
     "gpu": Preset(
@@ -70,8 +67,7 @@ PRESETS = {
         growing=None,
         clip=Stage(steps=6000, batch=512, lr=1e-3),
         denoiser=Stage(steps=30000, batch=256, lr=1e-3, warmup=500),
-        softening=Stage(steps=1200, batch=256, lr=2e-4),
-        variants=4, precision="bf16",
+        variants=4, scenes=24000, precision="bf16",
         duration="about twenty minutes on an H100 (not yet measured)",
     ),
 }  # fmt: skip

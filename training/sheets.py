@@ -17,7 +17,6 @@ from .captions import with_article
 from .data import HeldOut, Icons, concept_set
 from .evaluate import DRAWING, draw, score
 from .presets import Preset
-from .softening import SHARE
 from .trials import Trial, combination_trials
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -45,8 +44,8 @@ def train(preset: Preset, work: Path, device: str) -> None:
     print("sheets: the first hundred prompts, the ten worst of 200, the learning curve", flush=True)
     save(named(pictures[:100], [t.prompt for t in trials[:100]], columns=10), "hundred.webp")
     save(failures(pictures, trials, count=10), "failures.webp")
-    guidance = DRAWING["guidance_scale"] * (SHARE if preset.softening else 1)  # on the way the U-Net is not yet softened
-    steps, rows = learning_curve(components, work / f"denoiser{preset.suffix}-curve", trials[:CURVE_TRIALS], guidance)
+    curve = work / f"denoiser{preset.suffix}-curve"
+    steps, rows = learning_curve(components, curve, trials[:CURVE_TRIALS], DRAWING["guidance_scale"])
     if steps:
         save(plot(steps, rows), "learning-curve.webp")
 

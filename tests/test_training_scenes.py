@@ -1,0 +1,224 @@
+"""Scenes for training: what captions say is what is drawn, and what evaluation finds in a picture is what is there."""
+
+import json
+import random
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from test_training import held_out  # noqa: F401  a fixture
+
+from sd_helpers import gallery
+from sd_helpers.autoencoder import tensor_to_pil
+from training import behaviours, pool, render
+from training.data import BACKGROUND_NAMES, Icons
+from training.denoiser import EMPTY_CAPTIONS, FALSE_CAPTIONS, loosened
+from training.scenes import NUMBERS, SHARES, Scene, Scenes, Thing, plural_of
+
+
+@pytest.fixture(scope="module")
+def icons(tmp_path_factory):
+    """A few icons with their transparency, at 64 pixels."""
+    folder = tmp_path_factory.mktemp("icons")
+    chosen = [icon for icon in gallery.icons() if icon.concept in ("fox", "pizza", "rocket", "dog-face", "astronaut")]
+    sheet = Image.new("RGBA", (render.COLUMNS * render.ICON_SIZE, render.ICON_SIZE))
+    for i, icon in enumerate(chosen):
+        drawn = gallery._large(icon.position) or gallery._thumbnail(icon.position)
+        sheet.paste(drawn.resize((render.ICON_SIZE,) * 2), (i * render.ICON_SIZE, 0))
+    sheet.save(folder / "icons.webp", lossless=True)
+    records = [{k: getattr(icon, k) for k in ("concept", "style", "label", "tags", "group")} for icon in chosen]
+    (folder / "icons.json").write_text(json.dumps(records))
+    return Icons(folder, 64)
+
+
+@pytest.fixture
+def scenes(icons, held_out):  # noqa: F811
+    return Scenes(icons, held_out)
+
+
+def drawn(scenes, wide, count=600):
+    rng = random.Random(0)
+    return [scenes.draw(rng, wide) for _ in range(count)]
+
+
+def picture_of(scene, icons):
+    (picture,) = tensor_to_pil(pool.compose([scene], icons.rgba, 64))
+    return picture
+
+
+def named(icons, concept, style="glossy"):
+    return icons.by_concept[concept][style]
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_all_kinds_are_drawn_in_their_shares_and_nothing_held_out(scenes, wide):
+    found = drawn(scenes, wide)
+    kinds = Counter(scene.kind for scene in found)
+    assert all(abs(kinds[kind] / len(found) - share) < 0.07 for kind, share in SHARES[wide].items()) and set(kinds) == set(
+        SHARES[wide]
+    )
+    shown = {(n["concept"], n["style"], s.background) for s in found for n in [scenes.icons.names[t.icon] for t in s.things]}
+    assert not any(seen[:2] == ("fox", "noto") for seen in shown) and ("pizza", "flat", "white") not in shown
+    width = 2 if wide else 1
+    for scene in found:
+        assert all(0 < thing.x < width and 0 < thing.y < 1 and thing.colour != scene.background for thing in scene.things)
+
+
+def test_captions_of_pairs_say_the_sides_as_they_are(scenes):
+    rng, sides = random.Random(1), 0
+    for scene in drawn(scenes, wide=True):
+        if scene.kind != "pair":
+            continue
+        records = [scenes.icons.names[thing.icon] for thing in scene.things]
+        if len({record["concept"] for record in records}) < 2:
+            continue
+        said = scenes.caption(replace(scene, things=tuple(replace(thing, colour=None) for thing in scene.things)), rng)
+        places = [max(said.find(word) for word in scenes_words(scenes, record)) for record in records]
+        assert min(places) >= 0, said
+        if "to the left of" in said or "on the left and" in said or said.startswith("on the left"):
+            assert places[0] < places[1], said
+            sides += 1
+        elif "to the right of" in said or "on the right and" in said:
+            assert places[0] > places[1], said
+            sides += 1
+        else:
+            assert "left" not in said and "right" not in said
+    assert sides > 100
+
+
+def scenes_words(scenes, record):
+    from training.captions import SYNONYMS
+
+    return [record["label"], *SYNONYMS.get(record["concept"], [])]
+
+
+def test_captions_count_colour_and_place(scenes, icons):
+    rng, fox = random.Random(2), named(icons, "fox")
+    three = Scene("several", tuple(Thing(fox, x, 0.5, 0.3) for x in (0.2, 0.5, 0.8)), "blue")
+    blue = Scene("coloured", (Thing(fox, colour="blue"),), "white")
+    corner = Scene("placed", (Thing(fox, 0.2, 0.8, 0.3),), "white", size=("small",))
+    for _ in range(50):
+        assert scenes.caption(three, rng).split()[0] == "three" and "foxes" in scenes.caption(three, rng)
+        assert "blue fox" in scenes.caption(blue, rng)
+        said = scenes.caption(corner, rng)
+        assert "top" not in said and "right" not in said
+    assert any("in the bottom left corner" in scenes.caption(corner, rng) for _ in range(50))
+    assert any("small fox" in scenes.caption(corner, rng) for _ in range(50))
+
+
+def test_plurals():
+    words = {
+        "fox": "foxes",
+        "cherry": "cherries",
+        "snowman": "snowmen",
+        "glass of milk": "glasses of milk",
+        "key": "keys",
+        "glasses": "glasses",
+    }
+    assert {word: plural_of(word) for word in words} == words and set(NUMBERS) == {2, 3, 4}
+
+
+def test_things_stand_where_the_scene_says(icons):
+    fox, pizza = named(icons, "fox"), named(icons, "pizza")
+    scene = Scene("pair", (Thing(fox, 0.5, 0.5, 0.9), Thing(pizza, 1.5, 0.5, 0.9)), "blue", wide=True)
+    picture = picture_of(scene, icons)
+    assert picture.size == (128, 64)
+    found = [behaviours.concepts_in(picture, half, 1) for half in behaviours.halves(behaviours.thing_mask(picture))]
+    assert found == [["fox"], ["pizza"]]
+    swapped = picture_of(scene.exchanged, icons)
+    found = [behaviours.concepts_in(swapped, half, 1) for half in behaviours.halves(behaviours.thing_mask(swapped))]
+    assert found == [["pizza"], ["fox"]]
+    small = picture_of(Scene("placed", (Thing(fox, 0.25, 0.75, 0.4),), "yellow"), icons)
+    rows, columns = np.nonzero(behaviours.thing_mask(small))
+    assert abs(columns.mean() / 64 - 0.25) < 0.05 and abs(rows.mean() / 64 - 0.75) < 0.05
+    assert behaviours.concepts_in(small, count=3)[0] == "fox"  # size and place do not count against it
+
+
+def test_what_hangs_over_the_edge_is_cut(icons):
+    scene = Scene("placed", (Thing(named(icons, "fox"), 0.0, 1.0, 0.9),), "white")
+    pixels = np.asarray(picture_of(scene, icons))
+    assert (pixels[:32, 32:] == 255).all() and (pixels[40:, :24] != 255).any()
+
+
+@pytest.mark.parametrize("colour", ["red", "green", "blue", "purple", "yellow"])
+def test_recoloured_things_have_the_colour(icons, colour):
+    for concept in ("fox", "rocket", "pizza"):
+        picture = picture_of(Scene("coloured", (Thing(named(icons, concept), colour=colour),), "white"), icons)
+        assert behaviours.colour_of(picture, behaviours.thing_mask(picture)) == colour
+    assert torch.equal(pool.recoloured(icons.rgba[0].float() / 255, colour)[3], icons.rgba[0][3].float() / 255)
+
+
+def test_a_pool_holds_scenes_beside_their_exchanged(scenes, components, tmp_path):
+    made = pool.Pool(scenes, components.vae, 40, True, tmp_path)
+    pairs = [(a, b) for a, b in zip(made.scenes[::2], made.scenes[1::2]) if a.kind == "pair"]
+    assert pairs and all(b == a.exchanged for a, b in pairs)
+    assert made.latents.shape == (40, 4, 8, 16) and made.small.shape == (40, 3, 32, 32)
+    assert abs(float(made.latents.float().std()) - 1) < 0.3
+    index, captions = made.draw(10, random.Random(0))
+    assert len(captions) == 10 and (index[1::2] == index[::2] + 1).all()
+    again = pool.Pool(scenes, None, 40, True, tmp_path)  # nothing is encoded a second time
+    assert torch.equal(again.latents, made.latents) and again.scenes == made.scenes
+
+
+def test_many_cores_draw_the_same(scenes, icons, monkeypatch):
+    some = drawn(scenes, False, 40)
+    alone = torch.cat(list(pool.composed(some, icons.rgba, 64)))
+    monkeypatch.setattr(pool.os, "cpu_count", lambda: 4)
+    assert torch.equal(torch.cat(list(pool.composed(some, icons.rgba, 64))), alone)
+
+
+def test_wide_pictures_are_seen_whole():
+    picture = torch.zeros(1, 3, 64, 128)
+    picture[..., 64:] = 1
+    seen = pool.letterboxed(picture, 32)
+    assert seen.shape == (1, 3, 32, 32) and float(seen[..., :8, :].abs().max()) == 0 and float(seen[0, 0, 16, 31]) == 1
+
+
+def test_some_captions_are_empty_and_some_anothers():
+    captions = [f"caption {i}" for i in range(20)] * 200
+    changed = loosened(captions, random.Random(0))
+    assert changed.count("") / len(captions) == pytest.approx(EMPTY_CAPTIONS, abs=0.02)
+    others = sum(new not in ("", old) for new, old in zip(changed, captions))
+    assert others / len(captions) == pytest.approx(FALSE_CAPTIONS * 19 / 20, abs=0.02)
+
+
+def test_the_typed_prompts_name_what_the_model_knows():
+    from sd_helpers.models import EMBEDDED_FOLDER
+
+    known = set(json.loads((EMBEDDED_FOLDER / "concepts.json").read_text()))
+    assert len(behaviours.TYPED) == len({trial["prompt"] for trial in behaviours.TYPED}) == 100
+    assert all(known >= set(thing) and thing for trial in behaviours.TYPED for thing in trial["things"])
+
+
+def test_typed_prompts_are_right_or_wrong(icons):
+    fox, pizza = named(icons, "fox"), named(icons, "pizza")
+    both = picture_of(Scene("pair", (Thing(fox, 0.26, 0.5, 0.5), Thing(pizza, 0.74, 0.5, 0.5)), "blue"), icons)
+    two = picture_of(Scene("several", (Thing(fox, 0.26, 0.5, 0.45), Thing(fox, 0.74, 0.5, 0.45)), "blue"), icons)
+    for prompt, things, picture, right in (
+        ("a fox and a pizza", [["fox"], ["pizza"]], both, True),
+        ("a pizza and a fox", [["pizza"], ["fox"]], both, True),
+        ("a fox and a rocket", [["fox"], ["rocket"]], both, False),
+        ("two foxes", [["fox"]], two, True),
+        ("two pizzas", [["pizza"]], two, False),
+        ("a fox", [["fox"]], Image.new("RGB", (64, 64), "white"), False),
+    ):
+        assert behaviours.typed_right(picture, {"prompt": prompt, "things": things}, 1) == right, prompt
+
+
+def test_specks_are_counted_and_edges_are_not():
+    plain = gallery.find("fox", "glossy")[0].picture("blue", 128)
+    burnt = np.array(plain)
+    places = np.random.default_rng(0).integers(0, 128, (2, 400))
+    burnt[places[0], places[1]] = (255, 0, 255)
+    assert behaviours.specks(plain) < 0.01 < behaviours.specks(Image.fromarray(burnt)) < 0.05
+
+
+def test_trials_of_two_things(icons):
+    trials = behaviours.pair_trials(icons, 20, seed=0)
+    assert len(trials) == 20 and trials == behaviours.pair_trials(icons, 20, seed=0)
+    assert all(t["things"][0] != t["things"][1] and t["ground"] in BACKGROUND_NAMES for t in trials)
+    for trial in behaviours.colour_trials(icons, 20, seed=0):
+        assert all(colour in trial["prompt"] for colour in trial["colours"]) and len(set(trial["colours"])) == 2

@@ -1,0 +1,180 @@
+"""What is in a picture, and where: things are cut out by what differs from the ground and brought to one size before the nearest
+icon is sought, so that neither place nor size counts against them."""
+
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from sd_helpers import generate
+from sd_helpers.autoencoder import to_rgb
+from sd_helpers.gallery import BACKGROUNDS
+from sd_helpers.metrics import background_of, nearest_concepts
+
+from .captions import with_article
+from .data import Icons
+
+TYPED = json.loads((Path(__file__).parent / "typed.json").read_text())  # prompts as people type them, written before training
+NUMBERS = ("two", "three", "four")
+DIFFERS = 0.12  # from the ground, of 0 to 1, root mean square over the channels
+MARGIN = 0.04  # around a thing that was cut out, as icons have it
+SPECK = 0.002  # of the picture; smaller parts are not counted as things
+
+
+def thing_mask(picture: Image.Image) -> np.ndarray:
+    """Where a picture differs from the median of its border, (h, w); parts smaller than a speck are left out."""
+    pixels = np.asarray(to_rgb(picture), dtype=np.float64) / 255
+    border = np.concatenate([pixels[0], pixels[-1], pixels[1:-1, 0], pixels[1:-1, -1]])
+    mask = np.sqrt(((pixels - np.median(border, axis=0)) ** 2).mean(axis=-1)) > DIFFERS
+    parts, count = ndimage.label(mask, np.ones((3, 3)))
+    sizes = ndimage.sum_labels(mask, parts, range(1, count + 1))
+    return np.isin(parts, 1 + np.flatnonzero(sizes >= SPECK * mask.size))
+
+
+def cut_out(picture: Image.Image, mask: np.ndarray, side: int = 128) -> Image.Image | None:
+    """What the mask covers, filling a square of its ground; None where it covers nothing."""
+    if not mask.any():
+        return None
+    pixels = np.asarray(to_rgb(picture))
+    border = np.concatenate([pixels[0], pixels[-1], pixels[1:-1, 0], pixels[1:-1, -1]])
+    ground = tuple(int(level) for level in np.median(border, axis=0))
+    kept = np.where(mask[..., None], pixels, np.array(ground, dtype=np.uint8))
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    part = Image.fromarray(kept[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
+    long = round(max(part.size) * (1 + 2 * MARGIN))
+    square = Image.new("RGB", (long, long), ground)
+    square.paste(part, ((long - part.width) // 2, (long - part.height) // 2))
+    return square.resize((side, side), Image.Resampling.BICUBIC)
+
+
+def concepts_in(picture: Image.Image, mask: np.ndarray | None = None, count: int = 5) -> list[str]:
+    """The concepts nearest to what a mask cuts out of a picture, by default everything that differs from the ground."""
+    cut = cut_out(picture, thing_mask(picture) if mask is None else mask)
+    return [match.icon.concept for match in nearest_concepts(cut, background_of(picture), count)] if cut else []
+
+
+def largest(mask: np.ndarray) -> np.ndarray:
+    """Of several things the largest."""
+    parts, count = ndimage.label(mask, np.ones((3, 3)))
+    sizes = ndimage.sum_labels(mask, parts, range(1, count + 1))
+    return parts == 1 + np.argmax(sizes) if count else mask
+
+
+def halves(mask: np.ndarray) -> list[np.ndarray]:
+    """The left and the right half of what the mask covers, divided in the middle of the picture."""
+    left = np.zeros_like(mask)
+    left[:, : mask.shape[1] // 2] = True
+    return [mask & left, mask & ~left]
+
+
+def typed_right(picture: Image.Image, trial: dict, count: int) -> bool:
+    """Whether a picture shows all that a typed prompt names, among the `count` nearest concepts."""
+    mask = thing_mask(picture)
+    if len(trial["things"]) == 1:
+        found = concepts_in(picture, largest(mask) if trial["prompt"].split()[0] in NUMBERS else mask, count)
+        return bool(set(found) & set(trial["things"][0]))
+    found = [set(concepts_in(picture, half, count)) for half in halves(mask)]
+    first, second = (set(thing) for thing in trial["things"])
+    return bool((found[0] & first and found[1] & second) or (found[0] & second and found[1] & first))
+
+
+def specks(picture: Image.Image) -> float:
+    """The share of pixels that differ strongly from the median of the 5 x 5 around them: burning shows as specks."""
+    pixels = np.asarray(to_rgb(picture), dtype=np.float64)
+    smooth = ndimage.median_filter(pixels, size=(5, 5, 1))
+    return float((np.abs(pixels - smooth).max(axis=-1) > 80).mean())
+
+
+def colour_of(picture: Image.Image, mask: np.ndarray) -> str:
+    """The named colour nearest to most of what a mask covers, by hue first: shadows and lights of a colour are that colour."""
+    pixels = np.asarray(to_rgb(picture), dtype=np.float64)[mask]
+    names = list(BACKGROUNDS)
+    named = np.array([BACKGROUNDS[name] for name in names], dtype=np.float64)
+    nearest = np.linalg.norm(_without_light(pixels)[:, None] - _without_light(named)[None], axis=-1).argmin(axis=1)
+    return names[np.bincount(nearest, minlength=len(names)).argmax()] if len(pixels) else ""
+
+
+def _without_light(colours: np.ndarray) -> np.ndarray:
+    """Colours with half of their brightness taken out."""
+    return colours - 0.5 * colours.mean(axis=-1, keepdims=True)
+
+
+def pair_trials(icons: Icons, count: int, seed: int, form: str = "{a} on the left and {b} on the right") -> list[dict]:
+    """Prompts that name two things, on a ground whose colour is said."""
+    rng = random.Random(seed)
+    things = sorted({(n["concept"], n["label"]) for n in icons.names})
+    trials = []
+    for _ in range(count):
+        (first, a), (second, b) = rng.sample(things, 2)
+        ground = rng.choice(list(BACKGROUNDS))
+        prompt = form.format(a=with_article(a), b=with_article(b)) + f" on {with_article(ground)} background"
+        trials.append({"prompt": prompt, "things": [[first], [second]], "ground": ground})
+    return trials
+
+
+def colour_trials(icons: Icons, count: int, seed: int) -> list[dict]:
+    """Prompts that name two things, each in a colour."""
+    rng = random.Random(seed)
+    plain = sorted({(n["concept"], n["label"]) for n in icons.names if n["label"].split()[0] not in BACKGROUNDS})
+    colours, trials = ["red", "orange", "yellow", "green", "blue", "purple", "pink"], []
+    for _ in range(count):
+        (first, a), (second, b) = rng.sample(plain, 2)
+        one, other = rng.sample(colours, 2)
+        prompt = f"{with_article(f'{one} {a}')} on the left and {with_article(f'{other} {b}')} on the right on a white background"
+        trials.append({"prompt": prompt, "things": [[first], [second]], "colours": [one, other], "ground": "white"})
+    return trials
+
+
+def measured(components, icons: Icons, count: int = 200, **drawing) -> dict[str, float]:
+    """Shares of 0 to 1, by what was asked for.
+
+    Args:
+        count: of the prompts of each kind but the typed ones, of which there are a hundred.
+        drawing: as for `generate`.
+    """
+    height = components.default_size[0]
+
+    def drawn(trials, wide=True):
+        prompts = [trial["prompt"] for trial in trials]
+        return generate(components, prompts, width=(2 if wide else 1) * height, progress=False, **drawing)
+
+    share = {}
+    pictures = drawn(TYPED, wide=False)
+    for top in (1, 5):
+        share[f"typed prompts, top {top}"] = np.mean([typed_right(p, t, top) for p, t in zip(pictures, TYPED)])
+        for name, two in (("one thing", False), ("two things", True)):
+            chosen = [typed_right(p, t, top) for p, t in zip(pictures, TYPED) if (len(t["things"]) == 2) == two]
+            share[f"typed prompts, {name}, top {top}"] = np.mean(chosen)
+
+    trials = pair_trials(icons, count, seed=0)
+    found = [[set(concepts_in(p, half)) for half in halves(thing_mask(p))] for p in drawn(trials)]
+    asked = [[set(thing) for thing in trial["things"]] for trial in trials]
+    there = [[bool(f[0] & a or f[1] & a) for a in want] for f, want in zip(found, asked)]
+    as_named = [[bool(f[i] & want[i]) for i in range(2)] for f, want in zip(found, asked)]
+    share["two things, each somewhere"] = np.mean(there)
+    share["two things, each in its own half"] = np.mean(as_named)
+    share["two things, both"] = np.mean([all(right) for right in as_named])
+    share["the named side, of those that are there"] = np.sum(as_named) / max(1, np.sum(there))
+
+    trials = colour_trials(icons, count, seed=1)
+    pictures = drawn(trials)
+    bound = [[colour_of(p, h) == c for h, c in zip(halves(thing_mask(p)), t["colours"])] for p, t in zip(pictures, trials)]
+    share["a colour bound to the right one of two"] = np.mean(bound)
+    return {name: float(value) for name, value in share.items()}
+
+
+def burnt(components, prompts: list[str], steps: int, guidance_scale: float = 7.5) -> float:
+    """The share of pictures in which LMS leaves specks that Euler does not, same prompts and seeds."""
+    from dataclasses import replace
+
+    from diffusers import EulerDiscreteScheduler
+
+    from sd_helpers import scheduler_like
+
+    euler = replace(components, scheduler=scheduler_like(components.scheduler, EulerDiscreteScheduler))
+    settings = dict(num_inference_steps=steps, guidance_scale=guidance_scale, progress=False)
+    pairs = zip(*(generate(c, prompts, **settings) for c in (components, euler)))
+    return float(np.mean([specks(one) > 2 * specks(other) + 0.01 for one, other in pairs]))
