@@ -106,7 +106,10 @@ class OpenVinoUNet(FasterUNet):
         size = "x".join(map(str, (*sample.shape[1:], *context.shape[1:])))
         folder = cache_folder() / f"{self.state}-{size}-{openvino.__version__.split('-')[0]}"
         if (folder / "unet.xml").exists():
-            return core.read_model(folder / "unet.xml")
+            try:
+                return core.read_model(folder / "unet.xml")
+            except RuntimeError:
+                shutil.rmtree(folder, ignore_errors=True)  # damaged: it is made anew
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the tracer, on branches that depend on shapes, which are fixed here
             shapes = [(-1, *sample.shape[1:]), (), (-1, *context.shape[1:])]
@@ -129,6 +132,8 @@ def _answered(requests: list, sample, timestep, context) -> torch.Tensor:
     """What the requests answer, each for its share of the rows."""
     shares = [len(share) for share in torch.arange(len(sample)).tensor_split(len(requests)) if len(share)]
     begun = list(zip(requests, sample.split(shares), context.split(shares)))
+    for request in requests:
+        request.wait()  # one whose answer nobody waited for, because of an interrupt, may still be at work
     for request, rows, texts in begun:
         request.start_async([rows.contiguous().numpy(), timestep.numpy(), texts.contiguous().numpy()])
     answers = []
@@ -154,7 +159,7 @@ def _keep(network, folder: Path) -> None:
             openvino.save_model(network, Path(new) / "unet.xml", compress_to_fp16=False)
             os.replace(new, folder)
             os.mkdir(new)  # for TemporaryDirectory to remove
-        for old in sorted(folder.parent.glob("*-*x*"), key=lambda path: path.stat().st_mtime)[:-KEPT_ON_DISK]:
+        for old in sorted(folder.parent.glob("????????-*x*"), key=lambda path: path.stat().st_mtime)[:-KEPT_ON_DISK]:
             shutil.rmtree(old, ignore_errors=True)
     except (OSError, RuntimeError):
         pass

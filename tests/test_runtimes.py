@@ -244,6 +244,18 @@ def test_a_converted_network_is_kept_on_the_disk(small, tmp_path, monkeypatch):
         assert len(asked) == conversions and len(list((tmp_path / "new" / "cache").iterdir())) == 1
 
 
+def test_a_damaged_cache_is_made_anew(small, tmp_path, monkeypatch):
+    monkeypatch.setenv(openvino_unet.CACHE, str(tmp_path))
+    assert unchanged.remember(small)
+    for _ in range(2):
+        monkeypatch.setattr(openvino_unet, "_compiled", {})
+        assert_same_noise(for_drawing(small), small, given(1))
+        (kept,) = tmp_path.iterdir()
+        assert "<net" in (kept / "unet.xml").read_text()
+        (kept / "unet.xml").write_text("<net cut off")
+    assert isinstance(for_drawing(small), OpenVinoUNet)
+
+
 def test_openvino_reports_to_nobody(tmp_path):
     code = """
 import pathlib, sys
