@@ -64,7 +64,12 @@ def notebook(cells: dict[str, str]) -> nbformat.NotebookNode:
     made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells.values()])
     for name, cell in zip(cells, made.cells):
         cell.metadata["tags"] = ["raises-exception"] if name == "error" else []
-    nbclient.NotebookClient(made).execute()
+    new = deepcopy(made)
+    try:
+        nbclient.NotebookClient(made, timeout=60).execute()
+    except nbclient.exceptions.CellTimeoutError:  # once in many runs a kernel never answers; that is not what is tested here
+        made = new
+        nbclient.NotebookClient(made, timeout=60).execute()
     made.metadata.pop("widgets", None)  # the series stores no widget state; store_widget_state=False breaks Output widgets
     return made
 

@@ -35,33 +35,40 @@ def answers(code: str, before: str = "", threads: int | None = None, **environme
     return done.stdout.strip()
 
 
-def test_one_for_a_picture_all_for_a_batch():
-    code = "print(threads_for(2), threads_for(16), threads_for(1), threads_for(2, 64)); print(components.describe())"
-    counts, *lines = answers(code, threads=3).splitlines()
-    assert counts == "1 3 1 3"  # a large picture is as much work as a batch
-    assert "threads: 1 for a picture, 3 for a large batch" in lines[-1]
+LEFT_TO_US = """
+import threading
 
-
-def test_the_decoder_chooses_too():
-    code = """
+print(threads_for(2), threads_for(16), threads_for(1), threads_for(2, 64))  # a large picture is as much work as a batch
+print(components.describe().splitlines()[-1])
 for n in (1, 8, 2):
     components.vae.decode(torch.zeros(n, 4, 16, 16))
     print(torch.get_num_threads(), end=" ")
 components.vae.encode(torch.zeros(1, 3, 128, 128))
 print(torch.get_num_threads())
+told = []
+other = threading.Thread(target=lambda: told.extend([threads_for(16), threads_for(2)]))
+other.start(); other.join()
+print(*told, threads_for(16))
+
+from sd_helpers import openvino_unet
+settings = dict(num_inference_steps=2, progress=False)
+generate(components, "a puppy", **settings)
+first = generate(components, "a puppy", num_images=8, **settings)
+print(*(len(requests) for requests in openvino_unet._compiled.values()))
+generate(components, "a puppy", **settings)
+again = generate(components, "a puppy", num_images=8, **settings)
+third = generate(components, "a puppy", num_images=8, **settings)
+print(all(p.tobytes() == q.tobytes() == r.tobytes() for p, q, r in zip(first, again, third)))
 """
-    assert answers(code, threads=3) == "1 3 1 1"
 
 
-def test_a_picture_is_the_same_whatever_was_drawn_before():
-    code = """
-first = generate(components, "a puppy", num_inference_steps=2, num_images=8, progress=False)
-generate(components, "a puppy", num_inference_steps=2, progress=False)
-again = generate(components, "a puppy", num_inference_steps=2, num_images=8, progress=False)
-third = generate(components, "a puppy", num_inference_steps=2, num_images=8, progress=False)
-print(*(p.tobytes() == q.tobytes() == r.tobytes() for p, q, r in zip(first, again, third)))
-"""
-    assert answers(code, threads=3) == " ".join(["True"] * 8)
+def test_one_for_a_picture_all_for_a_batch():
+    unet, described, vae, other, drawing, same = answers(LEFT_TO_US, threads=3).splitlines()
+    assert unet == "1 3 1 3" and vae == "1 3 1 1"
+    assert described.startswith("threads: 1 for a picture, 3 for a large batch")
+    assert other == "3 1 3"  # another Python thread chooses for itself
+    assert drawing == "1 3"  # OpenVINO: one stream for a picture, one for each core for a batch
+    assert same == "True"  # a picture is the same whatever was drawn before
 
 
 def test_the_environment_is_obeyed():
@@ -77,28 +84,6 @@ def test_torch_set_num_threads_is_obeyed(by_hand):
     )
     counts, *lines = answers(code, threads=3).splitlines()
     assert counts == f"{by_hand} {by_hand}" and lines[-1] == f"threads: {by_hand} (set by you)"
-
-
-def test_other_python_threads_choose_for_themselves():
-    code = """
-import threading
-threads_for(2)
-told = []
-other = threading.Thread(target=lambda: told.extend([threads_for(16), threads_for(2)]))
-other.start(); other.join()
-print(*told, threads_for(16))
-"""
-    assert answers(code, threads=3) == "3 1 3"
-
-
-def test_drawing_takes_as_many_as_there_are():
-    code = """
-from sd_helpers import openvino_unet
-generate(components, "a puppy", num_inference_steps=2, progress=False)
-generate(components, "a puppy", num_inference_steps=2, num_images=3, progress=False)
-print(*(len(requests) for requests in openvino_unet._compiled.values()))
-"""
-    assert answers(code, threads=3) == "1 3"
 
 
 def test_waiting_is_polite_where_that_can_still_be_said():
