@@ -72,8 +72,9 @@ class OpenVinoUNet(FasterUNet):
         except RuntimeError:  # such as on processors without AVX2, for some shapes only when it is called
             if not self.unasked:
                 raise
+            noise = self.original(sample, timestep, context, return_dict=False)[0]  # raises, too, where the inputs are at fault
             as_loaded.discard(self.state)  # and not again
-            return self.original(sample, timestep, context, return_dict=False)[0]
+            return noise
 
     def _requests(self, sample, timestep, context) -> list:
         """What runs inputs of this shape, one for each stream."""

@@ -292,6 +292,12 @@ def test_where_openvino_fails_torch_goes_on(components, embeds, monkeypatch, whe
         OpenVinoUNet(components.unet)(latents, 500, embeds[0])
 
 
+def test_a_persons_mistake_does_not_end_it(components, embeds):
+    with pytest.raises(RuntimeError, match="cannot be multiplied"):
+        for_drawing(components.unet)(torch.randn(1, 4, 16, 16), 500, embeds[0][..., :5])
+    assert isinstance(for_drawing(components.unet), OpenVinoUNet)
+
+
 def test_without_openvino_and_for_large_models_torch_draws(components, monkeypatch):
     for module in (unchanged, openvino_unet):
         monkeypatch.setattr(module, "as_loaded", set())
