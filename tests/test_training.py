@@ -21,12 +21,13 @@ from training.presets import PRESETS, Stage
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory):
-    """A work folder as `render` leaves it, of a few concepts, made from the gallery's thumbnails."""
+    """A work folder as `render` leaves it, of a few concepts, made from the gallery."""
     folder = tmp_path_factory.mktemp("work")
     chosen = [icon for icon in gallery.icons() if icon.concept in ("fox", "pizza", "rocket", "dog-face", "astronaut")]
     sheet = Image.new("RGBA", (render.COLUMNS * render.ICON_SIZE, render.ICON_SIZE))
     for i, icon in enumerate(chosen):
-        sheet.paste(icon.picture("white", render.ICON_SIZE), (i * render.ICON_SIZE, 0))
+        drawn = gallery._large(icon.position) or gallery._thumbnail(icon.position)  # with their transparency
+        sheet.paste(drawn.resize((render.ICON_SIZE,) * 2), (i * render.ICON_SIZE, 0))
     sheet.save(folder / "icons.webp", lossless=True)
     records = [{k: getattr(icon, k) for k in ("concept", "style", "label", "tags", "group")} for icon in chosen]
     (folder / "icons.json").write_text(json.dumps(records))

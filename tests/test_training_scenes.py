@@ -9,33 +9,18 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from test_training import held_out  # noqa: F401  a fixture
+from test_training import held_out, icons, work  # noqa: F401  fixtures
 
 from sd_helpers import gallery
 from sd_helpers.autoencoder import tensor_to_pil
-from training import behaviours, pool, render
-from training.data import BACKGROUND_NAMES, Icons
+from training import behaviours, pool
+from training.data import BACKGROUND_NAMES
 from training.denoiser import EMPTY_CAPTIONS, FALSE_CAPTIONS, loosened
 from training.scenes import NUMBERS, SHARES, Scene, Scenes, Thing, plural_of
 
 
-@pytest.fixture(scope="module")
-def icons(tmp_path_factory):
-    """A few icons with their transparency, at 64 pixels."""
-    folder = tmp_path_factory.mktemp("icons")
-    chosen = [icon for icon in gallery.icons() if icon.concept in ("fox", "pizza", "rocket", "dog-face", "astronaut")]
-    sheet = Image.new("RGBA", (render.COLUMNS * render.ICON_SIZE, render.ICON_SIZE))
-    for i, icon in enumerate(chosen):
-        drawn = gallery._large(icon.position) or gallery._thumbnail(icon.position)
-        sheet.paste(drawn.resize((render.ICON_SIZE,) * 2), (i * render.ICON_SIZE, 0))
-    sheet.save(folder / "icons.webp", lossless=True)
-    records = [{k: getattr(icon, k) for k in ("concept", "style", "label", "tags", "group")} for icon in chosen]
-    (folder / "icons.json").write_text(json.dumps(records))
-    return Icons(folder, 64)
-
-
 @pytest.fixture
-def scenes(icons, held_out):  # noqa: F811
+def scenes(icons, held_out):
     return Scenes(icons, held_out)
 
 
