@@ -140,8 +140,8 @@ def _answered(requests: list, sample, timestep, context) -> torch.Tensor:
     answers = []
     for request, _, _ in begun:
         request.wait()
-        answers.append(torch.from_numpy(request.get_output_tensor().data.copy()))
-    return torch.cat(answers)
+        answers.append(torch.from_numpy(request.get_output_tensor().data))
+    return torch.cat(answers)  # a copy: the next call writes to the same memory
 
 
 def cache_folder() -> Path:

@@ -23,6 +23,13 @@ def test_curves_with_an_x_of_their_own():
     assert list(ax.lines[0].get_xdata()) == [5, 6, 7]
 
 
+@pytest.mark.parametrize("highest", [0.9999, 1.0, 1.0001])
+def test_a_scale_of_colours_ends_at_round_numbers_whatever_the_last_digit(highest):
+    drawn = plots.heatmap([[0.0, 0.3], [0.5, highest]], x_names="ab", y_names="cd").axes[0].images[0]
+    assert drawn.get_clim() == (0.0, 1.0)
+    assert plots.heatmap([[2.0, 2.0]], x_names="ab", y_names="c").axes[0].images[0].get_array().min() == 2
+
+
 def test_histogram_heatmap_and_bars():
     assert isinstance(plots.histogram({"noise": np.arange(9.0), "latents": np.ones(3)}, xlabel="value"), Figure)
     ax = plots.heatmap([[0, 1], [2, 3]], x_names="ab", y_names="cd").axes[0]
