@@ -68,7 +68,8 @@ first, second = (weights(load("emoji-sd", device="cpu")) for _ in range(2))
 x, layer = torch.ones(1, 4), torch.nn.Linear(4, 4)
 plain = torch.nn.functional.linear(x, layer.weight, layer.bias)
 print(json.dumps([torch.equal(first, second), (first / true - 1)[true != 0].std().item(),
-    (first - true)[true == 0].abs().sum().item(), (layer(x) / plain - 1).abs().max().item(), torch.equal(layer(x), layer(x)), first.sum().item()]))
+    (first - true)[true == 0].abs().sum().item(), (layer(x) / plain - 1).abs().max().item(), torch.equal(layer(x), layer(x)),
+    first.sum().item()]))
 """
 
 
