@@ -85,9 +85,8 @@ class PictureTower:
     vision: torch.nn.Module
 
     def embed_pictures(self, pixels: torch.Tensor) -> torch.Tensor:
-        """(n, 3, H, W) in [-1, 1] to unit vectors (n, 128); differentiable, for losses."""
-        side = self.vision.config.image_size
-        vectors = self.vision(torch.nn.functional.interpolate(pixels, (side, side), mode="area")).image_embeds
+        """(n, 3, H, W) in [-1, 1] to unit vectors (n, 128), wide ones seen whole; differentiable, for losses."""
+        vectors = self.vision(letterboxed(pixels, self.vision.config.image_size)).image_embeds
         return torch.nn.functional.normalize(vectors, dim=-1)
 
     def embed_prompts(self, prompts: list[str]) -> torch.Tensor:
@@ -96,6 +95,15 @@ class PictureTower:
         end = (ids == self.tokenizer.eos_token_id).int().argmax(dim=-1)
         states = self.text_encoder(ids)[0][torch.arange(len(ids)), end]
         return torch.nn.functional.normalize(self.text_projection(states), dim=-1)
+
+
+def letterboxed(pixels: torch.Tensor, side: int) -> torch.Tensor:
+    """Pictures (n, 3, H, W) in [-1, 1] whole, on a grey square (n, 3, side, side); differentiable."""
+    scale = side / max(pixels.shape[2:])
+    height, width = (max(1, round(length * scale)) for length in pixels.shape[2:])
+    pixels = torch.nn.functional.interpolate(pixels, (height, width), mode="area")
+    down, right = side - height, side - width
+    return torch.nn.functional.pad(pixels, (right // 2, right - right // 2, down // 2, down - down // 2))
 
 
 @functools.cache
@@ -127,6 +135,5 @@ def clip_score(images: list[Image.Image], prompts: list[str]) -> list[float]:
     if len(images) != len(prompts):
         raise ValueError(f"{len(images)} images but {len(prompts)} prompts; give one prompt for each image.")
     tower = picture_tower()
-    side = tower.vision.config.image_size
-    pixels = torch.cat([pil_to_tensor(to_rgb(i).resize((2 * side, 2 * side), Image.Resampling.BOX)) for i in images])
+    pixels = torch.cat([letterboxed(pil_to_tensor(image), tower.vision.config.image_size) for image in images])
     return (tower.embed_pictures(pixels) * tower.embed_prompts(list(prompts))).sum(dim=-1).tolist()

@@ -90,6 +90,14 @@ def test_clip_finds_the_icon_of_a_prompt():
         clip_score(pictures, ["a fox"])
 
 
+def test_clip_sees_wide_pictures_whole_and_several_sizes_at_once():
+    wide, square = Image.new("RGB", (128, 64), "blue"), Image.new("RGB", (128, 128), (128, 128, 128))
+    wide.paste(gallery.find("fox")[0].picture("white", 64), (64, 0))
+    square.paste(wide, (0, 32))
+    one, other, whole = clip_score([wide, square, wide.resize((64, 32))], ["a fox"] * 3)
+    assert one == pytest.approx(other, abs=0.01) and one == pytest.approx(whole, abs=0.05)
+
+
 def test_contact_sheet_and_film():
     tiles = [Image.new("RGB", (8, 4), colour) for colour in ("red", "green", "blue")]
     sheet = contact_sheet(tiles, columns=2, scale=2)

@@ -13,10 +13,12 @@ from test_training import held_out, icons, work  # noqa: F401  fixtures
 
 from sd_helpers import gallery
 from sd_helpers.autoencoder import tensor_to_pil
+from sd_helpers.metrics import letterboxed
 from training import behaviours, pool
 from training.data import BACKGROUND_NAMES
 from training.denoiser import EMPTY_CAPTIONS, FALSE_CAPTIONS, loosened
 from training.scenes import NUMBERS, SHARES, Scene, Scenes, Thing, plural_of
+from training.trials import Trial
 
 
 @pytest.fixture
@@ -158,7 +160,7 @@ def test_many_cores_draw_the_same(scenes, icons, monkeypatch):
 def test_wide_pictures_are_seen_whole():
     picture = torch.zeros(1, 3, 64, 128)
     picture[..., 64:] = 1
-    seen = pool.letterboxed(picture, 32)
+    seen = letterboxed(picture, 32)
     assert seen.shape == (1, 3, 32, 32) and float(seen[..., :8, :].abs().max()) == 0 and float(seen[0, 0, 16, 31]) == 1
 
 
@@ -207,3 +209,33 @@ def test_trials_of_two_things(icons):
     assert all(t["things"][0] != t["things"][1] and t["ground"] in BACKGROUND_NAMES for t in trials)
     for trial in behaviours.colour_trials(icons, 20, seed=0):
         assert all(colour in trial["prompt"] for colour in trial["colours"]) and len(set(trial["colours"])) == 2
+
+
+def test_attention_in_the_half_of_its_thing_is_counted(icons, components, monkeypatch):
+    trial = behaviours.pair_trials(icons, 1, 0, "{a} and {b}")[0]
+    noun = trial["prompt"][: trial["prompt"].index(" and ")]
+    tokens = len(components.tokenizer(noun).input_ids) - 1  # after the start token, "a" and the noun
+
+    def probabilities(attn, hidden_states, encoder_hidden_states):
+        """The first noun is read on the left alone, everything else everywhere."""
+        probs = torch.full((1, 1, hidden_states.shape[1], 77), 0.01)
+        side = round((hidden_states.shape[1] / 2) ** 0.5)
+        probs.unflatten(2, (side, 2 * side))[:, :, :, side:, 2:tokens] = 0
+        return probs
+
+    monkeypatch.setattr("sd_helpers.probes.attention_probabilities", probabilities)
+    first, second = behaviours.mass_in_own_half(components, icons, trial)
+    assert first > 0.9 and second == pytest.approx(0.5, abs=0.01)
+    answers = iter([[0.7, 0.7], [0.7, 0.7], [0.7, 0.7], [0.7, 0.6]])  # of two scenes, each with its nouns in both orders
+    monkeypatch.setattr(behaviours, "mass_in_own_half", lambda *_: next(answers))
+    assert behaviours.nouns_look(components, icons, 2) == 0.5
+
+
+def test_variety_is_the_distance_between_what_shows_the_thing(monkeypatch):
+    fox, other = (gallery.find("fox", style)[0].picture("blue", 128) for style in ("noto", "twemoji"))
+    plain = Image.new("RGB", (128, 128), "blue")
+    trial = Trial("fox", "fox", "blue")
+    answers = iter([[fox, fox], [fox, other], [fox, fox, plain]])
+    monkeypatch.setattr(behaviours, "generate", lambda components, prompts, **_: next(answers))
+    same, different, with_another = (behaviours.variety(None, [trial]) for _ in range(3))
+    assert same == 0 and different > 0.05 and with_another == 0  # what does not show the thing does not count

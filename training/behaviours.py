@@ -1,11 +1,13 @@
 """What is in a picture, and where: things are cut out by what differs from the ground and brought to one size before the nearest
 icon is sought, so that neither place nor size counts against them."""
 
+import itertools
 import json
 import random
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 from scipy import ndimage
 
@@ -13,9 +15,14 @@ from sd_helpers import generate
 from sd_helpers.autoencoder import to_rgb
 from sd_helpers.gallery import BACKGROUNDS
 from sd_helpers.metrics import background_of, nearest_concepts
+from sd_helpers.probes import watch_attention
+from sd_helpers.text import embed_prompt
 
 from .captions import with_article
 from .data import Icons
+from .pool import compose
+from .scenes import Scene, Thing
+from .trials import Trial
 
 TYPED = json.loads((Path(__file__).parent / "typed.json").read_text())  # prompts as people type them, written before training
 NUMBERS = ("two", "three", "four")
@@ -111,7 +118,7 @@ def pair_trials(icons: Icons, count: int, seed: int, form: str = "{a} on the lef
         (first, a), (second, b) = rng.sample(things, 2)
         ground = rng.choice(list(BACKGROUNDS))
         prompt = form.format(a=with_article(a), b=with_article(b)) + f" on {with_article(ground)} background"
-        trials.append({"prompt": prompt, "things": [[first], [second]], "ground": ground})
+        trials.append({"prompt": prompt, "things": [[first], [second]], "nouns": [a, b], "ground": ground})
     return trials
 
 
@@ -126,6 +133,54 @@ def colour_trials(icons: Icons, count: int, seed: int) -> list[dict]:
         prompt = f"{with_article(f'{one} {a}')} on the left and {with_article(f'{other} {b}')} on the right on a white background"
         trials.append({"prompt": prompt, "things": [[first], [second]], "colours": [one, other], "ground": "white"})
     return trials
+
+
+@torch.no_grad()
+def mass_in_own_half(components, icons: Icons, trial: dict) -> list[float]:
+    """The share of each noun's cross-attention that lies in the half of the picture where its thing stands (chance: 0.5).
+
+    The picture is not drawn but composed of the trial's two icons and brought to four levels of noise, so that what is measured
+    does not depend on how well the model draws; there is no guidance. The prompt names both things and no side.
+    """
+    style = random.Random(trial["prompt"]).choice(sorted({n["style"] for n in icons.names}))
+    named = [[i for i, n in enumerate(icons.names) if n["concept"] == concept] for (concept,) in trial["things"]]
+    chosen = [next((i for i in of if icons.names[i]["style"] == style), of[0]) for of in named]
+    scene = Scene("pair", (Thing(chosen[0], 0.5), Thing(chosen[1], 1.5)), trial["ground"], wide=True)
+    vae, schedule = components.vae, components.scheduler
+    latents = vae.encode(compose([scene], icons.rgba.cpu(), icons.size)).latent_dist.mean * vae.config.scaling_factor
+    noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
+    with watch_attention(components.unet) as maps:
+        embeddings = embed_prompt(trial["prompt"], components.tokenizer, components.text_encoder)
+        for t in (100, 300, 500, 700):
+            alpha = schedule.alphas_cumprod[t]
+            components.unet(alpha.sqrt() * latents + (1 - alpha).sqrt() * noise, t, embeddings)
+    shares = []
+    for noun, half in zip(trial["nouns"], (0, 1)):
+        before = f" {trial['prompt']} ".index(f" {noun} ")
+        begin, end = (len(components.tokenizer(trial["prompt"][:cut]).input_ids) - 1 for cut in (before, before + len(noun)))
+        heat = maps.heat(range(begin, end))
+        shares.append(float(heat.chunk(2, dim=-1)[half].sum() / heat.sum()))
+    return shares
+
+
+def nouns_look(components, icons: Icons, count: int, least: float = 0.65) -> float:
+    """The share of scenes of two things in which each noun has at least `least` of its attention in its thing's half, whichever
+    of the two the prompt names first."""
+    right = []
+    for one, other in zip(*(pair_trials(icons, count, 2, form) for form in ("{a} and {b}", "{b} and {a}"))):
+        right.append(min(mass_in_own_half(components, icons, one) + mass_in_own_half(components, icons, other)) >= least)
+    return float(np.mean(right))
+
+
+def variety(components, trials: list[Trial], seeds: int = 8, **drawing) -> float:
+    """How different pictures of one prompt are: the root mean square distance, of 0 to 1, between those that show the thing."""
+    distances = []
+    for trial in trials:
+        pictures = generate(components, [trial.prompt] * seeds, progress=False, **drawing)
+        shown = [p for p in pictures if any(trial.right(m.icon.concept) for m in nearest_concepts(p, trial.background))]
+        pixels = [np.asarray(to_rgb(p), dtype=np.float64) / 255 for p in shown]
+        distances += [np.sqrt(np.mean((a - b) ** 2)) for a, b in itertools.combinations(pixels, 2)]
+    return float(np.mean(distances)) if distances else float("nan")
 
 
 def measured(components, icons: Icons, count: int = 200, **drawing) -> dict[str, float]:
@@ -163,6 +218,7 @@ def measured(components, icons: Icons, count: int = 200, **drawing) -> dict[str,
     pictures = drawn(trials)
     bound = [[colour_of(p, h) == c for h, c in zip(halves(thing_mask(p)), t["colours"])] for p, t in zip(pictures, trials)]
     share["a colour bound to the right one of two"] = np.mean(bound)
+    share["each noun's attention in its thing's half (65 %)"] = nouns_look(components, icons, count)
     return {name: float(value) for name, value in share.items()}
 
 

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
 from sd_helpers.gallery import BACKGROUNDS
+from sd_helpers.metrics import letterboxed
 
 from .data import BACKGROUND_NAMES, COLOURS
 from .scenes import Scene, Scenes, Thing
@@ -137,12 +138,3 @@ class Pool:
         chosen = rng.sample(range(len(self.scenes) // 2), -(-count // 2))
         index = [position for pair in chosen for position in (2 * pair, 2 * pair + 1)][:count]
         return torch.tensor(index, device=self.latents.device), [self.describe.caption(self.scenes[i], rng) for i in index]
-
-
-def letterboxed(pictures: torch.Tensor, side: int) -> torch.Tensor:
-    """Pictures (B, 3, H, W) whole on a grey square, (B, 3, side, side)."""
-    height, width = pictures.shape[2:]
-    scale = side / max(height, width)
-    pictures = F.interpolate(pictures, (round(height * scale), round(width * scale)), mode="area")
-    down, right = side - pictures.shape[2], side - pictures.shape[3]
-    return F.pad(pictures, (right // 2, right - right // 2, down // 2, down - down // 2))
