@@ -6,13 +6,14 @@ import os
 import subprocess
 import sys
 
-from sd_helpers import threads
+from sd_helpers.runtime import threads
 
 from .rows import Row
 
 KERNEL = """
 import sys, time
-from sd_helpers import denoise, embed_prompt, generate, learn_lora, load, unchanged
+from sd_helpers import denoise, embed_prompt, generate, learn_lora, load
+from sd_helpers.runtime import unchanged
 from sd_helpers.drawing import starting_latents
 
 kind, runtime = sys.argv[1:]

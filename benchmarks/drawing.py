@@ -10,8 +10,9 @@ import torch
 from diffusers import DPMSolverMultistepScheduler, EulerDiscreteScheduler, LMSDiscreteScheduler, StableDiffusionPipeline
 from torch.utils.flop_counter import FlopCounterMode
 
-from sd_helpers import LMSScheduler, denoise, embed_prompt, generate, load, models, scheduler_like, threads
+from sd_helpers import LMSScheduler, denoise, embed_prompt, generate, load, models, scheduler_like
 from sd_helpers.drawing import starting_latents
+from sd_helpers.runtime import threads
 
 from .rows import Row, in_turns
 

@@ -11,7 +11,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from sd_helpers import LMSScheduler, gallery, generate, load, models, scheduler_like, sweep
 from sd_helpers.components import Components
-from sd_helpers.runtimes import faster
+from sd_helpers.runtime.runtimes import faster
 
 from .rows import Row, in_turns
 

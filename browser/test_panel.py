@@ -10,7 +10,7 @@ from conftest import TOKEN
 
 ENDLESS = """
 import time, torch
-from sd_helpers.stepwise import Training, TrainingPanel
+from sd_helpers.notebook.stepwise import Training, TrainingPanel
 
 x = torch.zeros(1, requires_grad=True)
 

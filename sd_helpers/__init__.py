@@ -13,68 +13,35 @@ import sys
 if sys.platform == "linux" and "torch" not in sys.modules and "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "300")
 
-_WHERE = {
-    "Components": "components",
-    "load": "components",
-    "pil_to_latent": "autoencoder",
-    "latents_to_pil": "autoencoder",
-    "embed_prompt": "text",
-    "known_and_unknown": "text",
-    "unknown_words": "text",
-    "token_embeddings": "text",
-    "encode_embeddings": "text",
-    "LMSScheduler": "schedulers",
-    "scheduler_like": "schedulers",
-    "set_timesteps": "schedulers",
-    "noise_level": "schedulers",
-    "add_noise": "schedulers",
-    "guided": "guidance",
-    "steer": "guidance",
-    "Step": "loop",
-    "denoise": "loop",
-    "generate": "drawing",
-    "starting_noise": "drawing",
-    "AttentionMaps": "attention_maps",
-    "watch_attention": "probes",
-    "keep_attention": "probes",
-    "prompt_positions": "probes",
-    "invert": "editing",
-    "keep_outside": "editing",
-    "inpaint": "editing",
-    "mask_to_latents": "editing",
-    "outpainting_canvas": "editing",
-    "Sweep": "sweeping",
-    "sweep": "sweeping",
-    "LearnedWord": "learned",
-    "embed_word": "learned",
-    "with_word": "learned",
-    "save_word": "learned",
-    "load_word": "learned",
-    "learn_word": "learning",
-    "learn_lora": "learning",
+_ROOMS = {  # the hall, in the order of the lesson, then the wings; see docs/house.md
+    "components": ["Components", "load"],
+    "autoencoder": ["latents_to_pil", "pil_to_latent", "pil_to_tensor", "tensor_to_pil"],
+    "schedulers": ["LMSScheduler", "add_noise", "noise_level", "scheduler_like", "set_timesteps"],
+    "text": ["embed_prompt", "encode_embeddings", "known_and_unknown", "lost_words", "token_embeddings", "unknown_words"],
+    "guidance": ["guided", "noise_predictor"],
+    "loop": ["Step", "denoise"],
+    "drawing": ["fitted", "generate", "latent_and_noise", "starting_latents", "starting_noise"],
+    "metrics": ["background_of", "clip_score", "mean_difference", "nearest_concepts", "picture_tower", "psnr"],
+    "beyond.steering": [
+        "blueness", "colour_loss", "decoded", "likeness_loss", "loss_gradient", "palette_loss", "prompt_loss", "steer",
+        "symmetry_loss",
+    ],
+    "beyond.learned": ["LearnedWord", "embed_word", "load_word", "save_word", "with_word"],
+    "beyond.learning": ["learn_lora", "learn_word", "lora_training", "noise_loss", "word_training"],
+    "beyond.probes": ["attention_probabilities", "keep_attention", "prompt_positions", "watch_attention"],
+    "beyond.attention_maps": ["AttentionMaps", "overlap", "overlay"],
+    "beyond.editing": ["inpaint", "invert", "keep_outside", "mask_to_latents", "outlined", "outpainting_canvas", "seam"],
+    "sweeps.sweeping": ["Sweep", "sweep"],
+    "notebook.stepwise": ["TrainingPanel"],
+    "notebook.views": ["captioned", "contact_sheet", "film", "grid", "show"],
+    "notebook.widgets": ["explore", "uploaded"],
+}  # fmt: skip
+_WHERE = {name: room for room, names in _ROOMS.items() for name in names}
+_MODULES = {  # name -> where it lies
+    **{name: name for name in [*(room for room in _ROOMS if "." not in room), "arguments", "gallery", "models"]},
+    **{name: f"notebook.{name}" for name in ("checks", "plots", "views", "widgets")},
+    "threads": "runtime.threads",
 }
-_MODULES = [
-    "attention_maps",
-    "autoencoder",
-    "checks",
-    "components",
-    "drawing",
-    "editing",
-    "gallery",
-    "guidance",
-    "learned",
-    "learning",
-    "loop",
-    "metrics",
-    "models",
-    "plots",
-    "probes",
-    "schedulers",
-    "text",
-    "threads",
-    "views",
-    "widgets",
-]
 
 __all__ = sorted([*_WHERE, *_MODULES])
 
@@ -94,7 +61,7 @@ def __getattr__(name: str):
     if name in _WHERE:
         return getattr(importlib.import_module(f"sd_helpers.{_WHERE[name]}"), name)
     if name in _MODULES:
-        return importlib.import_module(f"sd_helpers.{name}")
+        return importlib.import_module(f"sd_helpers.{_MODULES[name]}")
     raise AttributeError(f"module 'sd_helpers' has no attribute {name!r}")
 
 

@@ -11,7 +11,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     warnings.showwarning = lambda message, *rest: print(f"Note: {message}", file=sys.stderr)
     from . import generate, load, unknown_words
-    from .views import contact_sheet
+    from .notebook.views import contact_sheet
 
     try:
         output = _free_path(options.output, options.overwrite)

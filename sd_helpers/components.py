@@ -31,8 +31,8 @@ class Components:
 
     def describe(self) -> str:
         """What was loaded, where it runs and why, in a few lines."""
-        from . import threads
-        from .runtimes import original
+        from .runtime import threads
+        from .runtime.runtimes import original
 
         parts = {"U-Net": original(self.unet), "VAE": self.vae, "text encoder": self.text_encoder}
         sizes = ", ".join(f"{name} {sum(p.numel() for p in part.parameters()) / 1e6:.1f} M" for name, part in parts.items())
@@ -54,7 +54,7 @@ class Components:
         """diffusers' own pipeline over the very same modules, without a safety checker, its progress bar off."""
         from diffusers import StableDiffusionPipeline
 
-        from .runtimes import original
+        from .runtime.runtimes import original
 
         pipeline = StableDiffusionPipeline(
             vae=self.vae,
@@ -99,9 +99,9 @@ def load(model: str | os.PathLike | None = None, *, device=None, dtype=None, run
             incomplete or corrupt; a device that is not there; a dtype that is none; a runtime that is unknown, not
             installed, or not for this device. The library's own error is chained.
     """
-    from . import threads, unchanged
-    from .devices import checked_dtype, pick_device, pick_dtype, reasons_for
-    from .runtimes import check_runtime, faster
+    from .runtime import threads, unchanged
+    from .runtime.devices import checked_dtype, pick_device, pick_dtype, reasons_for
+    from .runtime.runtimes import check_runtime, faster
 
     name = str(model or os.environ.get(models.ENVIRONMENT) or models.EMBEDDED)
     source = models.find(name)

@@ -12,7 +12,7 @@ from .arguments import whole_number
 from .autoencoder import check_size, latents_to_pil, pil_to_latent, to_rgb
 from .components import Components
 from .loop import check_start_step, denoise
-from .memory import in_batches
+from .runtime.memory import in_batches
 from .schedulers import add_noise, set_timesteps
 from .text import as_prompts, embed_prompt
 

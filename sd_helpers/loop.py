@@ -10,7 +10,7 @@ import torch
 
 from .arguments import whole_number
 from .guidance import guided
-from .openvino_unet import for_drawing
+from .runtime.openvino_unet import for_drawing
 from .schedulers import noise_level, set_timesteps
 
 

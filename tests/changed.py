@@ -46,9 +46,9 @@ def imported(path: Path) -> set[Path]:
 
 
 def _where(name: str) -> str:
-    from sd_helpers import _WHERE
+    from sd_helpers import _MODULES, _WHERE
 
-    return _WHERE.get(name, name)
+    return (_WHERE | _MODULES).get(name, name)
 
 
 def reached(path: Path) -> set[Path]:

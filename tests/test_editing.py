@@ -12,8 +12,8 @@ from torch.testing import assert_close
 
 from sd_helpers import add_noise, denoise, inpaint, invert, keep_outside, mask_to_latents, outpainting_canvas, set_timesteps
 from sd_helpers.autoencoder import pil_to_latent
+from sd_helpers.beyond.editing import LINE, outlined, seam
 from sd_helpers.drawing import latent_and_noise
-from sd_helpers.editing import LINE, outlined, seam
 from sd_helpers.metrics import mean_difference
 from sd_helpers.schedulers import scheduler_like
 

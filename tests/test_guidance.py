@@ -7,17 +7,17 @@ from PIL import Image
 
 from sd_helpers import denoise, gallery, guided, scheduler_like, set_timesteps, starting_noise, steer
 from sd_helpers.autoencoder import pil_to_tensor
-from sd_helpers.guidance import (
+from sd_helpers.beyond.steering import (
     as_colour,
     blueness,
     colour_loss,
     likeness_loss,
     loss_gradient,
-    noise_predictor,
     palette_loss,
     prompt_loss,
     symmetry_loss,
 )
+from sd_helpers.guidance import noise_predictor
 from sd_helpers.metrics import clip_score, picture_tower
 
 

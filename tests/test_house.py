@@ -13,7 +13,10 @@ import yaml
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SOLUTIONS = sorted((ROOT / "notebooks" / "solutions").glob("*.ipynb"))
-MODULES = sorted((ROOT / "sd_helpers").rglob("*.py"))
+PACKAGE = ROOT / "sd_helpers"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+WINGS = ("beyond", "sweeps", "notebook", "runtime")
+ALIASES = ("checks", "plots", "views", "widgets")  # of modules in notebook/, under the names people import
 
 
 def read(name: str) -> str:
@@ -109,6 +112,60 @@ def test_public_things_have_docstrings(path):
     for node in tree.body:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
             assert ast.get_docstring(node), f"{path.name}: {node.name} has no docstring"
+
+
+def rooms_entered(path: Path) -> set[str]:
+    """The rooms of the package that a module imports from: "" is the hall."""
+    home, rooms = path.parent, set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            place = home if node.level == 1 else home.parent
+            for name in [node.module] if node.module else [alias.name for alias in node.names]:
+                found = place.joinpath(*name.split("."))
+                rooms.add((found if found.is_dir() else found.parent).relative_to(PACKAGE).as_posix().removeprefix("."))
+    return rooms
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: p.relative_to(PACKAGE).as_posix())
+def test_rooms_are_entered_by_their_doors(path):
+    room = path.parent.relative_to(PACKAGE).as_posix().removeprefix(".")
+    if room == "" and path.stem in (*ALIASES, "__main__", "__init__"):
+        return
+    allowed = {"": {"", "runtime"}, "exercises": {"", "exercises", *WINGS}}.get(room, {"", room, "runtime", "notebook"})
+    assert rooms_entered(path) <= allowed
+
+
+def test_nothing_imports_in_a_circle():
+    modules = {path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".") for path in MODULES}
+    code = f"""
+import importlib, sys
+for name in {sorted(m for m in modules if not m.endswith(("__init__", "__main__")))}:
+    for loaded in [m for m in sys.modules if m.startswith("sd_helpers")]:
+        del sys.modules[loaded]
+    importlib.import_module(name)
+"""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr[-500:]
+
+
+def test_names_stay_where_people_import_them_from():
+    import importlib
+
+    import sd_helpers
+
+    for name in sd_helpers.__all__:
+        assert getattr(sd_helpers, name) is not None
+    for name in ("sd_helpers.checks", "sd_helpers.plots", "sd_helpers.views", "sd_helpers.widgets"):
+        assert importlib.import_module(name) is importlib.import_module(name.replace(".", ".notebook."))
+
+
+def test_the_page_about_the_house_names_every_module_in_its_room():
+    page = read("docs/house.md")
+    rows = {re.match(r"\| `?([\w ]+?)/?`? \|", line)[1]: line for line in page.splitlines() if line.startswith("| ")}
+    for path in MODULES:
+        room = path.parent.relative_to(PACKAGE).as_posix()
+        if not path.stem.startswith("__") and room != "exercises" and not (room == "." and path.stem in ALIASES):
+            assert f"`{path.stem}`" in rows["the hall" if room == "." else room], path
 
 
 def test_there_is_one_denoising_loop():

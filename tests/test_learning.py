@@ -12,9 +12,9 @@ from torch.testing import assert_close
 from transformers.utils import logging as transformers_logging
 
 from sd_helpers import LearnedWord, embed_prompt, embed_word, gallery, learn_lora, learn_word, load_word, save_word, with_word
-from sd_helpers.learned import initial_row
-from sd_helpers.learning import noise_loss
-from sd_helpers.stepwise import Training, TrainingPanel
+from sd_helpers.beyond.learned import initial_row
+from sd_helpers.beyond.learning import noise_loss
+from sd_helpers.notebook.stepwise import Training, TrainingPanel
 
 WORD = "<brownheart>"
 GROUNDS = ("white", "blue", "yellow", "green")

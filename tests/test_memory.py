@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from sd_helpers import generate, sweep
-from sd_helpers.memory import in_batches
 from sd_helpers.metrics import mean_difference
+from sd_helpers.runtime.memory import in_batches
 
 PROMPT, SETTINGS = "a fox", dict(num_inference_steps=3, progress=False)
 

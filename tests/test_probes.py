@@ -7,10 +7,10 @@ from diffusers.models.attention_processor import AttnProcessor
 from torch.testing import assert_close
 
 from sd_helpers import AttentionMaps, generate, keep_attention, prompt_positions, scheduler_like, watch_attention
-from sd_helpers.attention_maps import overlap, overlay
+from sd_helpers.beyond.attention_maps import overlap, overlay
+from sd_helpers.beyond.probes import attention_probabilities
 from sd_helpers.components import Components
 from sd_helpers.metrics import mean_difference
-from sd_helpers.probes import attention_probabilities
 
 QUICK = dict(num_inference_steps=4, guidance_scale=5, progress=False)
 PROMPT, OTHER = "a red heart on a white background", "a yellow heart on a white background"
@@ -300,7 +300,7 @@ def test_overlap_is_intersection_over_union_of_equal_areas():
 
 
 def test_an_added_word_has_positions_of_its_own(components):
-    from sd_helpers.learned import LearnedWord, with_word
+    from sd_helpers.beyond.learned import LearnedWord, with_word
 
     taught = with_word(components, LearnedWord("<my-cat>", torch.ones(1, components.text_encoder.config.hidden_size)))
     found = prompt_positions("a <my-cat> puppy <my-cat>", taught.tokenizer)

@@ -10,12 +10,14 @@ import sys
 import pytest
 import torch
 
-from sd_helpers import embed_prompt, generate, load, openvino_unet, pil_to_latent, sweep, unchanged, watch_attention
-from sd_helpers.guidance import colour_loss, noise_predictor, steer
+from sd_helpers import embed_prompt, generate, load, pil_to_latent, sweep, watch_attention
+from sd_helpers.beyond.steering import colour_loss, steer
+from sd_helpers.guidance import noise_predictor
 from sd_helpers.metrics import mean_difference
-from sd_helpers.openvino_unet import OpenVinoUNet, for_drawing
-from sd_helpers.runtimes import RUNTIMES, CompiledUNet
-from sd_helpers.unchanged import state_of
+from sd_helpers.runtime import openvino_unet, unchanged
+from sd_helpers.runtime.openvino_unet import OpenVinoUNet, for_drawing
+from sd_helpers.runtime.runtimes import RUNTIMES, CompiledUNet
+from sd_helpers.runtime.unchanged import state_of
 
 SAID = dict(capture_output=True, text=True, timeout=200)
 PROMPT, SETTINGS = "a red apple on a blue background", dict(num_inference_steps=6, progress=False)

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from sd_helpers import keeping, load, sweep, sweeping
+from sd_helpers import load, sweep
 from sd_helpers.metrics import mean_difference
-from sd_helpers.signature import alike, signature
+from sd_helpers.sweeps import keeping, sweeping
+from sd_helpers.sweeps.signature import alike, signature
 
 PROMPT = "a red apple on a blue background"
 
@@ -204,12 +205,12 @@ def test_signature_tells_models_apart(components, edited, picture):
 
 
 def test_a_cluster_draws_the_same(client, components, settings, in_process, monkeypatch):
-    monkeypatch.setattr("sd_helpers.cluster._sent", without_drawing)  # workers can load this one themselves
+    monkeypatch.setattr("sd_helpers.sweeps.cluster._sent", without_drawing)  # workers can load this one themselves
     equal(sweep(components, PROMPT, **settings, client=client), in_process)
-    loads = client.run(lambda: __import__("sd_helpers.cluster").cluster.loaded.cache_info().misses)
+    loads = client.run(lambda: __import__("sd_helpers.sweeps.cluster").sweeps.cluster.loaded.cache_info().misses)
     assert list(loads.values()) == [1, 1]  # once per worker
     sweep(components, PROMPT, **settings | dict(seeds=[4]), client=client)
-    assert client.run(lambda: __import__("sd_helpers.cluster").cluster.loaded.cache_info().misses) == loads
+    assert client.run(lambda: __import__("sd_helpers.sweeps.cluster").sweeps.cluster.loaded.cache_info().misses) == loads
 
 
 def test_the_grid_fills_as_pictures_come(client, components, settings, monkeypatch):
@@ -258,7 +259,7 @@ def test_the_scheduler_travels(client, components, settings, monkeypatch):
 
     from sd_helpers import scheduler_like
 
-    monkeypatch.setattr("sd_helpers.cluster._sent", without_drawing)
+    monkeypatch.setattr("sd_helpers.sweeps.cluster._sent", without_drawing)
     theirs = dataclasses.replace(components, scheduler=scheduler_like(components.scheduler, LMSDiscreteScheduler))
     late = settings | dict(start_steps=[0, 4])
     far, ours = sweep(theirs, PROMPT, **late, client=client), sweep(components, PROMPT, **late)
@@ -285,7 +286,7 @@ def test_all_workers_of_an_edited_model_die(client, edited, settings, tmp_path):
 
 
 def test_a_folder_saved_again_is_loaded_again(client, edited, settings, tmp_path, monkeypatch):
-    monkeypatch.setattr("sd_helpers.cluster._sent", without_drawing)
+    monkeypatch.setattr("sd_helpers.sweeps.cluster._sent", without_drawing)
     edited.save(tmp_path / "model")
     first = sweep(load(tmp_path / "model", device="cpu"), PROMPT, **settings, client=client)
     edited.unet.conv_out.bias[1] -= 0.1
@@ -318,7 +319,7 @@ def test_a_picture_that_cannot_be_kept_stops_the_workers(client, components, set
 
 
 def test_an_edited_model_too_large_to_send_is_refused(client, edited, settings, monkeypatch):
-    monkeypatch.setattr("sd_helpers.cluster.LARGEST", 1000)
+    monkeypatch.setattr("sd_helpers.sweeps.cluster.LARGEST", 1000)
     with pytest.raises(ValueError, match="edited by hand.* GB are too much to send. Save them"):
         sweep(edited, PROMPT, **settings, client=client)
 

@@ -69,7 +69,7 @@ def test_words_of_several_tokens_stay_whole(components):
 
 
 def test_an_added_word_stands_alone(components):
-    from sd_helpers.learned import LearnedWord, with_word
+    from sd_helpers.beyond.learned import LearnedWord, with_word
 
     width = components.text_encoder.config.hidden_size
     taught = with_word(components, LearnedWord("<my-cat>", torch.ones(1, width)))

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from sd_helpers.threads import BY_HAND
+from sd_helpers.runtime.threads import BY_HAND
 
 BEGIN = """
 import torch
@@ -50,7 +50,7 @@ other = threading.Thread(target=lambda: told.extend([threads_for(16), threads_fo
 other.start(); other.join()
 print(*told, threads_for(16))
 
-from sd_helpers import openvino_unet
+from sd_helpers.runtime import openvino_unet
 settings = dict(num_inference_steps=2, progress=False)
 generate(components, "a puppy", **settings)
 first = generate(components, "a puppy", num_images=8, **settings)

@@ -223,7 +223,7 @@ def test_attention_in_the_half_of_its_thing_is_counted(icons, components, monkey
         probs.unflatten(2, (side, 2 * side))[:, :, :, side:, 2:tokens] = 0
         return probs
 
-    monkeypatch.setattr("sd_helpers.probes.attention_probabilities", probabilities)
+    monkeypatch.setattr("sd_helpers.beyond.probes.attention_probabilities", probabilities)
     first, second = behaviours.mass_in_own_half(components, icons, trial)
     assert first > 0.9 and second == pytest.approx(0.5, abs=0.01)
     answers = iter([[0.7, 0.7], [0.7, 0.7], [0.7, 0.7], [0.7, 0.6]])  # of two scenes, each with its nouns in both orders

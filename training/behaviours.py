@@ -13,9 +13,9 @@ from scipy import ndimage
 
 from sd_helpers import generate
 from sd_helpers.autoencoder import to_rgb
+from sd_helpers.beyond.probes import watch_attention
 from sd_helpers.gallery import BACKGROUNDS
 from sd_helpers.metrics import background_of, nearest_concepts
-from sd_helpers.probes import watch_attention
 from sd_helpers.text import embed_prompt
 
 from .captions import with_article

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import torch
 
-from .arguments import whole_number
+from ..arguments import whole_number
 
 OnStep = Callable[[int, float], "bool | None"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from .components import Components
-from .drawing import latent_and_noise, starting_latents
-from .loop import denoise
-from .text import embed_prompt
+from ..components import Components
+from ..drawing import latent_and_noise, starting_latents
+from ..loop import denoise
+from ..text import embed_prompt
 
 NEAR = {torch.float32: 2e-3}  # between devices; half precision rounds far more
 NEAR_IN_HALF = 5e-2

@@ -10,13 +10,13 @@ from dataclasses import replace
 
 import torch
 
-from .arguments import whole_number
-from .autoencoder import pil_to_latent
-from .components import Components
-from .drawing import fitted
+from ..arguments import whole_number
+from ..autoencoder import pil_to_latent
+from ..components import Components
+from ..drawing import fitted
+from ..notebook.stepwise import OnStep, Training
+from ..text import as_prompts, embed_prompt
 from .learned import LearnedWord, check_word, embed_word, initial_row
-from .stepwise import OnStep, Training
-from .text import as_prompts, embed_prompt
 
 
 def noise_loss(unet, scheduler, latents: torch.Tensor, embeds: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from .components import Components
+from ..components import Components
 from .signature import alike, signature
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 
 import torch
 
-from .arguments import whole_number
+from ..arguments import whole_number
+from ..text import as_text, words_of
 from .attention_maps import AttentionMaps, several
-from .text import as_text, words_of
 
 
 class _Processor:

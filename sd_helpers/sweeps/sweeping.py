@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from .arguments import whole_number
+from ..arguments import whole_number
+from ..components import Components
+from ..drawing import batch_limit, fitted
+from ..loop import check_start_step
+from ..runtime.memory import in_batches
+from ..text import as_prompts
 from .batches import Cell, Request, draw, steps_of
-from .components import Components
-from .drawing import batch_limit, fitted
-from .loop import check_start_step
-from .memory import in_batches
-from .text import as_prompts
 
 if TYPE_CHECKING:
     import os
@@ -44,7 +44,7 @@ class Sweep:
 
     def grid(self, width: int = 64):
         """A table for a notebook: a column for each start step, a row for each guidance scale and seed."""
-        from .views import grid
+        from ..notebook.views import grid
 
         rows = [(g, s) for g in self.guidance_scales for s in self.seeds]
         pictures = [self.image(start, g, s) for g, s in rows for start in self.start_steps]
@@ -124,7 +124,7 @@ def sweep(
         if client is None:
             drawn = in_batches(left, batch_size, lambda batch: draw(components, request, batch, bar.update))
         else:
-            from .views import live, thumbnail
+            from ..notebook.views import live, thumbnail
 
             shown = live() if progress else None
             drawn = draw_on(client, components, request, left, batch_size, lambda batch: bar.update(steps_of(batch, request)))

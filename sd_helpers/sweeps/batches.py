@@ -8,13 +8,13 @@ from typing import NamedTuple
 import torch
 from PIL import Image
 
-from .autoencoder import latents_to_pil
-from .components import Components
-from .drawing import latent_and_noise
+from ..autoencoder import latents_to_pil
+from ..components import Components
+from ..drawing import latent_and_noise
+from ..loop import denoise
+from ..runtime.openvino_unet import for_drawing
+from ..text import embed_prompt
 from .joining import Together
-from .loop import denoise
-from .openvino_unet import for_drawing
-from .text import embed_prompt
 
 
 class Cell(NamedTuple):

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from .arguments import whole_number
-from .autoencoder import to_rgb
+from ..arguments import whole_number
+from ..autoencoder import to_rgb
 
 
 @dataclass

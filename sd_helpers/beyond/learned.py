@@ -12,8 +12,8 @@ from pathlib import Path
 
 import torch
 
-from .components import Components
-from .text import as_prompts, encode_embeddings
+from ..components import Components
+from ..text import as_prompts, encode_embeddings
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from . import models
+from .. import models
 
 
 def pick_device(device):

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from PIL import Image, ImageChops, ImageFilter
 
-from .arguments import whole_number
-from .autoencoder import check_size, latents_to_pil, to_rgb
-from .components import Components
-from .drawing import latent_and_noise
-from .loop import Step, check_start_step, denoise
-from .schedulers import add_noise, scheduler_like, set_timesteps
-from .text import embed_prompt
+from ..arguments import whole_number
+from ..autoencoder import check_size, latents_to_pil, to_rgb
+from ..components import Components
+from ..drawing import latent_and_noise
+from ..loop import Step, check_start_step, denoise
+from ..schedulers import add_noise, scheduler_like, set_timesteps
+from ..text import embed_prompt
 
 LINE = (255, 0, 200)  # the colour of outlines, which no icon has
 

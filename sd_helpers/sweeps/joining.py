@@ -7,9 +7,9 @@ import itertools
 
 import torch
 
-from .drawing import begin_index
-from .runtimes import CompiledUNet
-from .schedulers import add_noise, set_timesteps
+from ..drawing import begin_index
+from ..runtime.runtimes import CompiledUNet
+from ..schedulers import add_noise, set_timesteps
 
 
 class Together:

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
+from ..components import Components, load
+from ..runtime.devices import pick_device
+from ..runtime.memory import in_batches
+from ..runtime.runtimes import original
 from .batches import draw
-from .components import Components, load
-from .devices import pick_device
-from .memory import in_batches
-from .runtimes import original
 from .signature import alike, signature
 
 if TYPE_CHECKING:

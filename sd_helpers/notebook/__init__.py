@@ -1,0 +1,1 @@
+"""What a notebook shows and is moved by: pictures, plots, controls, checks of answers."""

@@ -1,0 +1,93 @@
+"""Plots for the notebooks: each function returns a matplotlib figure, which `views.show` puts on the page.
+
+Colours are those of Okabe and Ito, which people with any kind of colour vision can tell apart, and every curve has a line style
+of its own as well, so that a weak projector loses nothing.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+BLUE, ORANGE, GREEN, PURPLE, RED, SKY, BLACK = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000"
+COLOURS = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY, BLACK)
+LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (1, 3)))
+
+
+def axes(width: float = 6.0, height: float = 3.2, title: str = "", xlabel: str = "", ylabel: str = ""):
+    """An empty figure with one pair of axes, `width` by `height` inches: (figure, axes)."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    ax = figure.add_subplot(title=title, xlabel=xlabel, ylabel=ylabel)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(alpha=0.25)
+    return figure, ax
+
+
+def curves(x, lines: dict, *, xlabel: str, ylabel: str, title: str = "", marker: str = "", log_x=False, log_y=False) -> Figure:
+    """One curve for each entry of `lines`.
+
+    Args:
+        x: shared by all, or None where every entry of `lines` is a pair (x, y) of its own.
+        lines: label -> y values.
+        marker: of the points, such as "o"; "" draws none.
+    """
+    figure, ax = axes(title=title, xlabel=xlabel, ylabel=ylabel)
+    for i, (label, y) in enumerate(lines.items()):
+        points = (x, y) if x is not None else y
+        points = [np.asarray(values, dtype=float) for values in points]
+        colour, style = COLOURS[i % len(COLOURS)], LINES[i % len(LINES)]
+        ax.plot(*points, color=colour, linestyle=style, marker=marker, markersize=4, label=label)
+    ax.set_xscale("log" if log_x else "linear")
+    ax.set_yscale("log" if log_y else "linear")
+    if len(lines) > 1:
+        ax.legend(frameon=False)
+    return figure
+
+
+def histogram(values: dict, *, xlabel: str, title: str = "", bins: int = 60) -> Figure:
+    """Outlined histograms over one another, as densities, so that sets of different sizes can be compared."""
+    figure, ax = axes(title=title, xlabel=xlabel, ylabel="density")
+    values = {label: np.asarray(v, dtype=float).ravel() for label, v in values.items()}
+    edges = np.histogram_bin_edges(np.concatenate(list(values.values())), bins)
+    for i, (label, v) in enumerate(values.items()):
+        style = dict(color=COLOURS[i % len(COLOURS)], linestyle=LINES[i % len(LINES)], linewidth=1.6)
+        ax.hist(v, edges, density=True, histtype="step", label=label, **style)
+    ax.legend(frameon=False)
+    return figure
+
+
+def heatmap(
+    values, *, title: str = "", xlabel: str = "", ylabel: str = "", x_names=None, y_names=None, label: str = ""
+) -> Figure:
+    """A matrix as colours, with a scale beside it; `label` says what the colours measure."""
+    values = np.asarray(values, dtype=float)
+    figure, ax = axes(5.2, 4.2, title, xlabel, ylabel)
+    ax.grid(False)
+    lowest, highest = _round_ends(values)
+    aspect = "auto" if values.shape[0] != values.shape[1] else "equal"
+    drawn = ax.imshow(values, cmap="viridis", interpolation="nearest", aspect=aspect, vmin=lowest, vmax=highest)
+    figure.colorbar(drawn, label=label)
+    if x_names is not None:
+        ax.set_xticks(range(len(x_names)), x_names, rotation=60, ha="right", fontsize=7)
+    if y_names is not None:
+        ax.set_yticks(range(len(y_names)), y_names, fontsize=7)
+    return figure
+
+
+def _round_ends(values) -> tuple[float, float]:
+    """The ends of a scale of colours, at round numbers: a largest value of 1.0 here and 0.9999 there draws the same scale."""
+    lowest, highest = float(np.nanmin(values)), float(np.nanmax(values))
+    if not highest > lowest:
+        return lowest, highest
+    step = 10.0 ** np.floor(np.log10(highest - lowest)) / 2
+    hair = 0.02  # of a step: so far beyond a round number still counts as on it
+    return step * np.floor(lowest / step + hair), step * np.ceil(highest / step - hair)
+
+
+def bars(values: dict, *, ylabel: str, title: str = "") -> Figure:
+    """One bar for each entry, its value written above it."""
+    figure, ax = axes(title=title, ylabel=ylabel)
+    drawn = ax.bar(list(values), list(values.values()), color=BLUE)
+    ax.bar_label(drawn, fmt="%.2f", fontsize=8)
+    ax.tick_params(axis="x", labelrotation=30 if len(values) > 4 else 0)
+    return figure
