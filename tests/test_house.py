@@ -1,9 +1,12 @@
 """The house: versions in one place, notebooks in their form, docstrings, style."""
 
 import ast
+import os
 import re
+import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import nbformat
@@ -200,3 +203,32 @@ def test_make_lab_keeps_its_token_and_stays_on_this_machine():
     (command,) = re.findall(r"^lab: env\n\t(.*)$", read("Makefile"), re.M)
     assert command == "$(BIN)/jupyter lab $(AS_ROOT) notebooks/00_the_whole_thing.ipynb"  # the defaults: localhost, with a token
     assert "--allow-root" in read("Makefile") and "token" not in read("Makefile")
+
+
+def test_a_wheel_draws_elsewhere(tmp_path):
+    pytest.importorskip("setuptools", minversion="77")
+    source, wheels, elsewhere = tmp_path / "source", tmp_path / "wheels", tmp_path / "elsewhere"
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(PACKAGE, source / "sd_helpers", ignore=ignored)
+    for name in ("pyproject.toml", "README.md", "LICENSE", "NOTICE", *(path.name for path in ROOT.glob("requirements*.txt"))):
+        shutil.copy(ROOT / name, source)
+    build = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", wheels, source]
+    done = subprocess.run(build, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-1000:]
+    zipfile.ZipFile(next(wheels.glob("*.whl"))).extractall(elsewhere)
+    kept = {
+        path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert kept == {
+        path.relative_to(elsewhere / "sd_helpers").as_posix() for path in (elsewhere / "sd_helpers").rglob("*") if path.is_file()
+    }
+    code = "import sd_helpers, sys; assert sys.argv[1] in sd_helpers.__file__; sys.argv[1:] = ['a fox', '--steps', '2'];"
+    code += "from sd_helpers.__main__ import main; sys.exit(main())"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(elsewhere)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(elsewhere)},
+    )
+    assert done.returncode == 0 and (tmp_path / "picture.png").exists(), done.stderr[-1000:]
