@@ -20,7 +20,8 @@ _ROOMS = {  # the hall, in the order of the lesson, then the wings; see docs/hou
     "text": ["embed_prompt", "encode_embeddings", "known_and_unknown", "lost_words", "token_embeddings", "unknown_words"],
     "guidance": ["guided", "noise_predictor"],
     "loop": ["Step", "denoise"],
-    "drawing": ["fitted", "generate", "latent_and_noise", "starting_latents", "starting_noise"],
+    "drawing": ["generate", "generator_of", "latent_and_noise", "latents_and_noise", "starting_latents", "starting_noise"],
+    "pictures": ["fitted", "to_mask", "to_rgb"],
     "metrics": ["background_of", "clip_score", "mean_difference", "nearest_concepts", "picture_tower", "psnr"],
     "beyond.steering": [
         "blueness", "colour_loss", "decoded", "likeness_loss", "loss_gradient", "palette_loss", "prompt_loss", "steer",

@@ -4,28 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 
 from .arguments import whole_number
+from .pictures import to_rgb
 
 DECODED_AT_ONCE = 2**20  # pixels, of all pictures together
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Any PIL picture as upright RGB: rotated as its EXIF says, transparency on white, 16-bit grey brought to 8 bits."""
-    if not isinstance(image, Image.Image):
-        raise ValueError(f"image must be a PIL.Image.Image, not {type(image).__name__}; open a file with PIL.Image.open(path).")
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):  # PIL clips 16-bit grey at 255 instead of scaling it
-        levels = np.asarray(image).astype(np.float64)
-        sixteen = image.mode != "I" or levels.max() > 255  # 32-bit integers may hold either range
-        image = Image.fromarray((levels / (257 if sixteen else 1)).clip(0, 255).round().astype(np.uint8))
-    if image.mode == "F":
-        image = Image.fromarray(np.asarray(image).clip(0, 255).round().astype(np.uint8))
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
 
 
 def pil_to_tensor(image: Image.Image) -> torch.Tensor:
@@ -53,16 +37,26 @@ def pil_to_latent(image: Image.Image, vae, *, generator: torch.Generator | None 
     Raises:
         ValueError: not a PIL picture, or sides that are no multiple of the factor.
     """
-    pixels = pil_to_tensor(image).to(vae.device, vae.dtype)
-    check_size(pixels.shape[2], pixels.shape[3], vae, "image")
-    with torch.no_grad():
-        distribution = vae.encode(pixels).latent_dist
+    distribution = encoded(image, vae)
     latent = distribution.mode() if generator is None else distribution.sample(generator)
     return latent * vae.config.scaling_factor
 
 
+@torch.no_grad()
+def encoded(image: Image.Image, vae):
+    """The distribution of a picture's latents, not scaled yet: diffusers' `DiagonalGaussianDistribution`, (1, 4, h, w)."""
+    pixels = pil_to_tensor(image).to(vae.device, vae.dtype)
+    check_size(pixels.shape[2], pixels.shape[3], vae, "image")
+    return vae.encode(pixels).latent_dist
+
+
 def latents_to_pil(latents: torch.Tensor, vae) -> list[Image.Image]:
     """Decode (n, 4, h, w) latents, scaled as `pil_to_latent` gives them, to n pictures."""
+    if not torch.isfinite(latents).all():
+        raise ValueError(
+            "latents hold values that are no finite numbers (nan or inf), which have no picture: the guidance, a loss or an edit "
+            "was too strong, or half precision too narrow (dtype=torch.float32)."
+        )
     latents = latents.to(vae.device, vae.dtype) / vae.config.scaling_factor
     # The decoder's first layers at full size hold 128 channels for every pixel, more than all of the loop needs.
     at_once = max(1, DECODED_AT_ONCE // (latents.shape[2] * latents.shape[3] * _factor(vae) ** 2))
@@ -70,14 +64,15 @@ def latents_to_pil(latents: torch.Tensor, vae) -> list[Image.Image]:
         return [picture for part in latents.split(at_once) for picture in tensor_to_pil(vae.decode(part).sample)]
 
 
-def check_size(height: int, width: int, vae, argument: str = "height, width") -> None:
-    """A ValueError unless both sides are positive multiples of the autoencoder's factor."""
+def check_size(height: int, width: int, vae, argument: str = "height, width") -> tuple[int, int]:
+    """Both sides as ints, or a ValueError unless they are positive multiples of the autoencoder's factor."""
     factor = _factor(vae)
     remedy = f"Both sides must be multiples of {factor}, because one latent stands for {factor} x {factor} pixels."
     height, width = (whole_number(argument, side, remedy=remedy) for side in (height, width))
     if min(height, width) < factor or height % factor or width % factor:
         nearest = [max(factor, round(side / factor) * factor) for side in (height, width)]
         raise ValueError(f"{argument}: {height} x {width} pixels. {remedy} Nearest: {nearest[0]} x {nearest[1]}.")
+    return height, width
 
 
 def _factor(vae) -> int:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import copy
-import numbers
 
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 
-from .arguments import whole_number
-from .autoencoder import check_size, latents_to_pil, pil_to_latent, to_rgb
+from .arguments import seed_number, whole_number
+from .autoencoder import check_size, encoded, latents_to_pil
 from .components import Components
+from .guidance import scale_function
 from .loop import check_start_step, denoise
+from .pictures import fitted
 from .runtime.memory import in_batches
 from .schedulers import add_noise, set_timesteps
 from .text import as_prompts, embed_prompt
@@ -58,10 +59,10 @@ def generate(
     """
     prompts, negatives = _pair_prompts(prompt, negative_prompt, num_images)
     height, width = _size(components, height, width)
-    check_start_step(start_step, whole_number("num_inference_steps", num_inference_steps, 1))
-    whole_number("seed", seed, 0, 2**63 - 1)
-    if not callable(guidance_scale) and not isinstance(guidance_scale, numbers.Real):
-        raise ValueError(f"guidance_scale={guidance_scale!r} must be a number, or a function of the step's index.")
+    num_inference_steps = whole_number("num_inference_steps", num_inference_steps, 1)
+    start_step, seed = check_start_step(start_step, num_inference_steps), seed_number("seed", seed)
+    seed_number("seed + number of pictures", seed + len(prompts) - 1)
+    scale_function(guidance_scale)  # refuses here what the loop would refuse later
     batch_size = batch_limit(height, width, 8) if batch_size is None else whole_number("batch_size", batch_size, 1)
     if start_step and image is None:
         raise ValueError(f"start_step={start_step} needs an image to start from: pass image=, or start_step=0.")
@@ -72,9 +73,10 @@ def generate(
     with _bar(len(prompts), batch_size, num_inference_steps - start_step, progress) as bar:
 
         def draw(rows: list[int]) -> list[Image.Image]:
-            seeds = [seed + row for row in rows]
-            latents = starting_latents(components, seeds, height, width, num_inference_steps, image, start_step)
-            return _draw(components, latents, [prompts[r] for r in rows], [negatives[r] for r in rows], settings, bar)
+            generators = [generator_of(seed + row) for row in rows]
+            latents = starting_latents(components, generators, height, width, num_inference_steps, image, start_step)
+            texts = [prompts[r] for r in rows], [negatives[r] for r in rows]
+            return _draw(components, latents, *texts, settings | {"generator": generators}, bar)
 
         return [picture for _, drawn in in_batches(list(range(len(prompts))), batch_size, draw) for picture in drawn]
 
@@ -89,40 +91,55 @@ def _draw(components, latents, prompts, negatives, settings: dict, bar) -> list[
     return latents_to_pil(latents, components.vae)
 
 
-def starting_noise(components: Components, seed: int, height: int | None = None, width: int | None = None) -> torch.Tensor:
+def generator_of(seed) -> torch.Generator:
+    """The generator of a picture's noise, on the CPU: a seed means the same on every device. One that is given goes on."""
+    return seed if isinstance(seed, torch.Generator) else torch.Generator("cpu").manual_seed(seed_number("seed", seed))
+
+
+def starting_noise(components: Components, seed, height: int | None = None, width: int | None = None) -> torch.Tensor:
     """Noise of unit variance for one picture, (1, 4, h, w), the same for a seed on every device."""
     height, width = _size(components, height, width)
-    return _noise(components, torch.Generator("cpu").manual_seed(seed), height, width)
+    shape = (1, components.unet.config.in_channels, height // components.factor, width // components.factor)
+    return torch.randn(shape, generator=generator_of(seed)).to(components.device, components.dtype)
 
 
 def starting_latents(components, seeds, height, width, num_inference_steps, image=None, start_step=0) -> torch.Tensor:
-    """What the loop starts from, (n, 4, h, w): scaled noise, or an image's latents with the noise of `start_step`."""
+    """What the loop starts from, (n, 4, h, w): scaled noise, or an image's latents with the noise of `start_step`.
+
+    Args:
+        seeds: one for each picture, whole numbers or generators (see `generator_of`).
+        image: of that height and width.
+    """
     scheduler = copy.deepcopy(components.scheduler)
-    set_timesteps(scheduler, num_inference_steps)
+    num_inference_steps = set_timesteps(scheduler, num_inference_steps)
     if image is None:
         return torch.cat([starting_noise(components, seed, height, width) * scheduler.init_noise_sigma for seed in seeds])
     begin = begin_index(scheduler, start_step, num_inference_steps)
-    return torch.cat([add_noise(scheduler, *latent_and_noise(components, image, seed), begin) for seed in seeds])
+    return add_noise(scheduler, *latents_and_noise(components, image, seeds), begin)
 
 
-def latent_and_noise(components: Components, image: Image.Image, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """An image's latents and the noise to lay on them, (1, 4, h, w) each, from one generator.
+def latent_and_noise(components: Components, image: Image.Image, seed) -> tuple[torch.Tensor, torch.Tensor]:
+    """An image's latents and the noise to lay on them, (1, 4, h, w) each, from one generator; see `latents_and_noise`."""
+    return latents_and_noise(components, image, [seed])
+
+
+def latents_and_noise(components: Components, image: Image.Image, seeds) -> tuple[torch.Tensor, torch.Tensor]:
+    """For each seed an image's latents and the noise to lay on them, (n, 4, h, w) each; the image is encoded once.
 
     Drawn in diffusers' order: first the sample of the latent distribution, then the noise.
     """
-    generator = torch.Generator("cpu").manual_seed(seed)
-    latent = pil_to_latent(image, components.vae, generator=generator).to(components.dtype)
-    return latent, _noise(components, generator, image.height, image.width)
+    distribution, pairs = encoded(image, components.vae), []
+    for seed in seeds:
+        generator = generator_of(seed)
+        latent = distribution.sample(generator).to(components.dtype) * components.vae.config.scaling_factor
+        pairs.append((latent, torch.randn(latent.shape, generator=generator).to(latent)))
+    latents, noise = zip(*pairs)
+    return torch.cat(latents), torch.cat(noise)
 
 
 def begin_index(scheduler, start_step: int, num_inference_steps: int) -> int:
     """Where in `scheduler.timesteps` a start step lies; they may be more than the steps."""
     return start_step * scheduler.order if start_step < num_inference_steps else len(scheduler.timesteps)
-
-
-def fitted(image: Image.Image, height: int, width: int) -> Image.Image:
-    """Any picture as RGB of that size, its middle cropped to the shape."""
-    return ImageOps.fit(to_rgb(image), (width, height), Image.Resampling.LANCZOS)
 
 
 def batch_limit(height: int, width: int, most: int) -> int:
@@ -134,18 +151,12 @@ def _size(components, height: int | None, width: int | None) -> tuple[int, int]:
     """Height and width, the model's own where None, checked."""
     default = components.default_size
     height, width = default[0] if height is None else height, default[1] if width is None else width
-    check_size(height, width, components.vae)
-    return height, width
-
-
-def _noise(components, generator, height: int, width: int):
-    shape = (1, components.unet.config.in_channels, height // components.factor, width // components.factor)
-    return torch.randn(shape, generator=generator).to(components.device, components.dtype)
+    return check_size(height, width, components.vae)
 
 
 def _pair_prompts(prompt, negative_prompt, num_images: int):
     """Prompts and negative prompts, each repeated num_images times, lists of one length."""
-    whole_number("num_images", num_images, 1)
+    num_images = whole_number("num_images", num_images, 1)
     prompts, negatives = as_prompts(prompt), as_prompts(negative_prompt, "negative_prompt")
     if len(negatives) == 1:
         negatives *= len(prompts)

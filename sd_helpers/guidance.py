@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import torch
 
+from .arguments import real_number
+
 
 def guided(noise_uncond, noise_cond, guidance_scale: float):
     """Classifier-free guidance (Ho and Salimans 2022): go from the prediction without the prompt past the one with it.
@@ -20,6 +22,26 @@ def guided(noise_uncond, noise_cond, guidance_scale: float):
     return noise_uncond + guidance_scale * (noise_cond - noise_uncond)
 
 
+def scale_function(guidance_scale) -> Callable:
+    """The guidance scale as a function of the step's index, which refuses by name what is no finite number.
+
+    Args:
+        guidance_scale: a number, one for each latent as a tensor (n, 1, 1, 1), or a function of the index that gives such.
+    """
+
+    def checked(scale, argument):
+        if torch.is_tensor(scale) and scale.ndim:
+            if not torch.isfinite(scale).all():
+                raise ValueError(f"{argument} holds values that are no finite numbers (nan or inf).")
+            return scale
+        return real_number(argument, scale, remedy="1 is off, 7.5 usual.")
+
+    if callable(guidance_scale):
+        return lambda index: checked(guidance_scale(index), f"guidance_scale({index})")
+    scale = checked(guidance_scale, "guidance_scale")
+    return lambda index: scale
+
+
 def noise_predictor(unet, prompt_embeds, negative_embeds=None, guidance_scale: float = 1.0) -> Callable:
     """A `predict` for `steer`: the noise prediction as a differentiable function of (latents, step), guided as the loop's.
 
@@ -30,6 +52,7 @@ def noise_predictor(unet, prompt_embeds, negative_embeds=None, guidance_scale: f
     Raises:
         ValueError: a guidance_scale above 1 without negative_embeds.
     """
+    guidance_scale = real_number("guidance_scale", guidance_scale)
     if guidance_scale > 1 and negative_embeds is None:
         raise ValueError(f"guidance_scale={guidance_scale} needs negative_embeds, such as those of the empty prompt.")
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 import torch
 
 from .arguments import whole_number
-from .guidance import guided
+from .guidance import guided, scale_function
 from .runtime.openvino_unet import for_drawing
-from .schedulers import noise_level, set_timesteps
+from .schedulers import check_scheduler, noise_level, set_timesteps, step_noise
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ def denoise(
     guidance_scale: float | Callable[[int], float] = 7.5,
     num_inference_steps: int = 50,
     start_step: int = 0,
+    generator: torch.Generator | list[torch.Generator] | None = None,
     on_noise: Callable[[Step], torch.Tensor | None] | None = None,
     on_step: Callable[[Step], torch.Tensor | None] | None = None,
 ) -> Iterator[Step]:
@@ -59,21 +60,20 @@ def denoise(
         num_inference_steps: steps of the whole schedule.
         start_step: how many of them to leave out at the beginning, 0 to num_inference_steps. With diffusers' PNDM, which
             takes its second step twice, a later start than 0 ends a step short, as it does in diffusers' own pipelines.
+        generator: of the noise that random samplers (Euler ancestral, DDPM, LCM and others) add at each step: one for each
+            latent, which makes its picture the same alone and in a batch, or one for all; None takes torch's own.
         on_noise: sees the state before the scheduler's step; may return another noise prediction. Gradients are off:
             turn them on inside with `torch.enable_grad()`.
         on_step: sees the state after it; may return other latents.
 
     Raises:
         ValueError: embeddings that do not fit the latents, guidance without negative_embeds, a number of steps or a
-            start_step out of range, a model that does not predict noise.
+            start_step out of range, a scheduler that `check_scheduler` refuses.
     """
+    check_scheduler(scheduler)
     unet, scheduler = for_drawing(unet), copy.deepcopy(scheduler)
-    if scheduler.config.prediction_type != "epsilon":
-        raise ValueError(
-            f"prediction_type={scheduler.config.prediction_type!r}: this loop is for models that predict noise, 'epsilon'."
-        )
-    set_timesteps(scheduler, num_inference_steps)
-    check_start_step(start_step, num_inference_steps)
+    num_inference_steps = set_timesteps(scheduler, num_inference_steps)
+    start_step = check_start_step(start_step, num_inference_steps)
     begin = start_step * scheduler.order
     if hasattr(scheduler, "set_begin_index"):
         scheduler.set_begin_index(begin)
@@ -81,7 +81,7 @@ def denoise(
     indices = range(begin, len(scheduler.timesteps)) if start_step < num_inference_steps else range(0)
 
     prompt_embeds = _rows(prompt_embeds, latents, "prompt_embeds")
-    scale_at = guidance_scale if callable(guidance_scale) else lambda index: guidance_scale
+    scale_at = scale_function(guidance_scale)
     if negative_embeds is not None:
         negative_embeds = _rows(negative_embeds, latents, "negative_embeds")
     elif any(torch.is_tensor(scale) or scale > 1 for scale in map(scale_at, indices)):
@@ -97,11 +97,12 @@ def denoise(
         pair = unet(torch.cat([model_input] * 2), timestep, context, return_dict=False)[0]
         return guided(*pair.chunk(2), scale)
 
-    return _steps(scheduler, indices, latents, predict_noise, scale_at, on_noise, on_step)
+    extra = step_noise(scheduler, generator)
+    return _steps(scheduler, indices, latents, predict_noise, scale_at, extra, on_noise, on_step)
 
 
 @torch.no_grad()
-def _steps(scheduler, indices, latents, predict_noise, scale_at, on_noise, on_step) -> Iterator[Step]:
+def _steps(scheduler, indices, latents, predict_noise, scale_at, extra, on_noise, on_step) -> Iterator[Step]:
     """The loop itself: scale, predict, (look or steer), step, (look or replace), yield."""
     there = scheduler.timesteps.to(latents.device)  # copied once: a copy at every step would wait for the GPU
     for index in indices:
@@ -116,7 +117,7 @@ def _steps(scheduler, indices, latents, predict_noise, scale_at, on_noise, on_st
             noise_pred = replacement.detach()
             state = replace(state, noise_pred=noise_pred, pred_original_sample=state.predict_x0(latents, noise_pred))
 
-        latents = scheduler.step(noise_pred, timestep, latents, return_dict=False)[0]
+        latents = scheduler.step(noise_pred, timestep, latents, **extra, return_dict=False)[0]
         state = replace(state, latents=latents)
 
         replacement = on_step(state) if on_step else None
@@ -126,10 +127,10 @@ def _steps(scheduler, indices, latents, predict_noise, scale_at, on_noise, on_st
         yield state
 
 
-def check_start_step(start_step: int, num_inference_steps: int) -> None:
-    """A ValueError unless start_step is a whole number from 0 (all steps) to num_inference_steps (none)."""
+def check_start_step(start_step: int, num_inference_steps: int) -> int:
+    """start_step as an int, or a ValueError unless it is a whole number from 0 (all steps) to num_inference_steps (none)."""
     remedy = "0 starts from pure noise, num_inference_steps leaves the picture as it is."
-    whole_number("start_step", start_step, 0, num_inference_steps, remedy)
+    return whole_number("start_step", start_step, 0, num_inference_steps, remedy)
 
 
 def _rows(embeds, latents, argument: str):

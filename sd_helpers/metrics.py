@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from . import gallery
-from .autoencoder import to_rgb
 from .models import EMBEDDED_FOLDER, show_bars
+from .pictures import all_rgb, to_rgb
 
 COMPARED_AT = 16  # pixels a side at which pictures are compared with icons
 
@@ -36,9 +36,10 @@ def mean_difference(image: Image.Image, reference: Image.Image) -> float:
 
 
 def _difference(image: Image.Image, reference: Image.Image) -> np.ndarray:
+    image, reference = to_rgb(image), to_rgb(reference, "reference")
     if image.size != reference.size:
         raise ValueError(f"image is {image.size} and reference {reference.size} pixels (width, height); they must agree.")
-    return np.asarray(to_rgb(image), dtype=np.float64) - np.asarray(to_rgb(reference), dtype=np.float64)
+    return np.asarray(image, dtype=np.float64) - np.asarray(reference, dtype=np.float64)
 
 
 def background_of(image: Image.Image) -> str:
@@ -131,9 +132,11 @@ def clip_score(images: list[Image.Image], prompts: list[str]) -> list[float]:
         ValueError: not as many prompts as pictures.
     """
     from .autoencoder import pil_to_tensor
+    from .text import as_prompts
 
+    images, prompts = all_rgb(images, "images"), as_prompts(prompts, "prompts")
     if len(images) != len(prompts):
         raise ValueError(f"{len(images)} images but {len(prompts)} prompts; give one prompt for each image.")
     tower = picture_tower()
     pixels = torch.cat([letterboxed(pil_to_tensor(image), tower.vision.config.image_size) for image in images])
-    return (tower.embed_pictures(pixels) * tower.embed_prompts(list(prompts))).sum(dim=-1).tolist()
+    return (tower.embed_pictures(pixels) * tower.embed_prompts(prompts)).sum(dim=-1).tolist()

@@ -49,22 +49,78 @@ def scheduler_like(scheduler, cls, **overrides):
     schedule = ("beta_start", "beta_end", "beta_schedule", "num_train_timesteps", "prediction_type", "trained_betas")
     settings = {key: scheduler.config[key] for key in schedule if key in scheduler.config}
     settings |= dict(clip_sample=False, set_alpha_to_one=False, skip_prk_steps=True, steps_offset=1)
+    settings["lower_order_final"] = True  # the singlestep solver warns otherwise that it sets this itself
     accepted = inspect.signature(cls).parameters
-    return cls(**{key: value for key, value in settings.items() if key in accepted} | overrides)
+    try:
+        made = cls(**{key: value for key, value in settings.items() if key in accepted} | overrides)
+    except (TypeError, ValueError, ImportError, NotImplementedError) as error:
+        raise ValueError(f"{cls.__name__} cannot be made over this noise schedule: {str(error).strip()}") from error
+    check_scheduler(made)
+    return made
 
 
-def set_timesteps(scheduler, num_inference_steps: int) -> None:
+def check_scheduler(scheduler) -> None:
+    """A ValueError unless the loop can draw with a scheduler: over betas, as Stable Diffusion's are, and predicting noise.
+
+    Those of flow matching, of EDM, of consistency models and of models over tokens are for other networks.
+    """
+    name, config = type(scheduler).__name__, getattr(scheduler, "config", None)
+    alphas, betas = getattr(scheduler, "alphas_cumprod", None), getattr(scheduler, "betas", None)
+    usual = "LMSDiscreteScheduler, EulerDiscreteScheduler and DDIMScheduler can"
+    if config is None or alphas is None or betas is None or not hasattr(config, "prediction_type"):
+        raise ValueError(f"{name} cannot draw with this kind of model: it has no noise schedule of betas. {usual}.")
+    if not torch.allclose((1 - betas.double()).cumprod(dim=0), alphas.double(), atol=1e-3):
+        raise ValueError(f"{name} cannot draw with this kind of model: it shifts the noise levels of its betas. {usual}.")
+    if getattr(config, "use_flow_sigmas", False):
+        raise ValueError(f"{name} with use_flow_sigmas=True is for models trained by flow matching; leave it out.")
+    if config.prediction_type != "epsilon":
+        raise ValueError(f"{name} with prediction_type={config.prediction_type!r}: this loop is for 'epsilon', predicted noise.")
+    needed = inspect.signature(scheduler.step).parameters.values()
+    extra = [p.name for p in needed if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD][3:]
+    if extra:
+        raise ValueError(f"{name} cannot draw with this kind of model: its step also wants {', '.join(extra)}. {usual}.")
+
+
+def set_timesteps(scheduler, num_inference_steps: int) -> int:
     """Choose `num_inference_steps` of the training timesteps; sets `scheduler.timesteps` and, where it has them, `sigmas`.
+
+    Returns:
+        num_inference_steps, as an int.
 
     Raises:
         ValueError: not a whole number from 1 to the number of training steps.
     """
     most = scheduler.config.num_train_timesteps
-    scheduler.set_timesteps(whole_number("num_inference_steps", num_inference_steps, 1, most, "20 to 50 are usual."))
+    num_inference_steps = whole_number("num_inference_steps", num_inference_steps, 1, most, "20 to 50 are usual.")
+    scheduler.set_timesteps(num_inference_steps)
     if int(scheduler.timesteps.max()) >= most:  # an offset pushed the first past the end
         raise ValueError(f"num_inference_steps={num_inference_steps}: {type(scheduler).__name__} allows at most {most - 1}.")
     if scheduler.timesteps.dtype == torch.float64:  # Apple's mps has no 64-bit floats
         scheduler.timesteps = scheduler.timesteps.to(torch.float32)
+    return num_inference_steps
+
+
+def takes_noise(scheduler) -> bool:
+    """Whether the scheduler's step can draw noise from a generator, or from one for each latent."""
+    return "generator" in inspect.signature(scheduler.step).parameters
+
+
+def step_noise(scheduler, generator) -> dict:
+    """What to give to each `scheduler.step`, so that the noise of random samplers comes from these generators.
+
+    Args:
+        scheduler: already a copy: one whose step takes none (the SDE sampler) is seeded itself, a seed for each latent.
+        generator: a list, one for each latent; one for all; or None: torch's own.
+    """
+    if generator is None:
+        return {}
+    if takes_noise(scheduler):
+        return {"generator": generator}
+    if hasattr(scheduler, "noise_sampler_seed"):
+        each = generator if isinstance(generator, list) else [generator]
+        seeds = [int(torch.randint(2**62, (1,), generator=one, device=one.device)) for one in each]
+        scheduler.noise_sampler_seed = seeds if isinstance(generator, list) else seeds[0]
+    return {}
 
 
 def is_exploding(scheduler) -> bool:

@@ -1,5 +1,6 @@
 """From prompts to pictures: generate, its seeds and errors, the command line, plain diffusers pipelines."""
 
+import math
 import subprocess
 import sys
 
@@ -77,11 +78,22 @@ def test_an_image_of_another_shape_is_fitted(components):
         (dict(negative_prompt=["a", "b"]), "negative_prompt"), (dict(height=0), "height"),
         (dict(seed="x"), "seed"), (dict(seed=2**64), "seed"),
         (dict(guidance_scale="8"), "guidance_scale"), (dict(batch_size=0), "batch_size"),
+        (dict(guidance_scale=float("nan")), "guidance_scale"), (dict(guidance_scale=lambda i: math.inf if i else 1), "guidance"),
+        (dict(guidance_scale=lambda i: None), "guidance_scale"), (dict(seed=True), "seed"), (dict(prompt=None), "prompt"),
+        (dict(seed=2**63 - 1, num_images=2), "seed"), (dict(guidance_scale=torch.tensor([1.0, float("nan")])), "guidance_scale"),
     ],
 )  # fmt: skip
 def test_bad_arguments_are_named(components, arguments, named):
-    with pytest.raises(ValueError, match=named):
+    with pytest.raises((ValueError, FileNotFoundError), match=named):
         generate(components, **{"prompt": "a cat", "progress": False, **arguments})
+
+
+def test_numbers_of_numpy_and_torch_are_numbers(components, picture):
+    plain = dict(num_inference_steps=4, seed=3, guidance_scale=3.0, start_step=1, height=64, width=64, num_images=2)
+    expected = generate(components, "a fox", image=picture, progress=False, **plain)
+    for whole, real in ((np.int64, np.float32), (np.uint8, np.float64), (torch.tensor, torch.tensor)):
+        settings = {name: real(value) if name == "guidance_scale" else whole(value) for name, value in plain.items()}
+        assert generate(components, "a fox", image=picture, progress=False, **settings) == expected
 
 
 def test_command_line(tmp_path, capsys):

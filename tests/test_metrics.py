@@ -103,8 +103,10 @@ def test_contact_sheet_and_film():
     sheet = contact_sheet(tiles, columns=2, scale=2)
     assert sheet.size == (2 * 16 + 2, 2 * 8 + 2)
     assert sheet.getpixel((1, 1)) == (255, 0, 0) and sheet.getpixel((1, 12)) == (0, 0, 255)
-    with pytest.raises(ValueError, match="one size"):
-        contact_sheet([])
+    mixed = [*tiles, tiles[0].resize((9, 9))]
+    for wrong, message in (([], "empty"), (tiles[0], "list"), (mixed, "one size"), ([None], "pictures")):
+        with pytest.raises(ValueError, match=message):
+            contact_sheet(wrong)
     html = film(tiles, width=99, alt='a "film"').data
     assert "data:image/webp;base64," in html and "&quot;film&quot;" in html and 'width="99"' in html
 

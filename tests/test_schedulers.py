@@ -1,12 +1,15 @@
 """Noise levels against the published values and against diffusers."""
 
+import dataclasses
+
 import diffusers
 import pytest
 import torch
 from diffusers import LMSDiscreteScheduler
 from torch.testing import assert_close
 
-from sd_helpers import LMSScheduler, add_noise, noise_level, scheduler_like, set_timesteps
+from sd_helpers import LMSScheduler, add_noise, denoise, generate, noise_level, scheduler_like, set_timesteps, sweep
+from sd_helpers.metrics import mean_difference
 
 SD_V1 = dict(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", num_train_timesteps=1000)
 
@@ -114,3 +117,70 @@ def test_an_offset_past_the_end_is_refused(components):
 def test_set_timesteps_refuses(components, steps):
     with pytest.raises(ValueError, match="num_inference_steps"):
         set_timesteps(components.scheduler, steps)
+
+
+EXPORTED = sorted(name for name in dir(diffusers) if name.endswith("Scheduler") and isinstance(getattr(diffusers, name), type))
+RANDOM = {  # those that add noise at each step
+    "DDPMParallelScheduler", "DDPMScheduler", "EulerAncestralDiscreteScheduler", "KDPM2AncestralDiscreteScheduler",
+    "LCMScheduler", "SASolverScheduler", "TCDScheduler",
+}  # fmt: skip
+WORK = RANDOM | {
+    "DDIMInverseScheduler", "DDIMParallelScheduler", "DDIMScheduler", "DEISMultistepScheduler", "DPMSolverMultistepScheduler",
+    "DPMSolverMultistepInverseScheduler", "DPMSolverSinglestepScheduler", "EulerDiscreteScheduler", "HeunDiscreteScheduler",
+    "KDPM2DiscreteScheduler", "LMSDiscreteScheduler", "PNDMScheduler", "UniPCMultistepScheduler",
+}  # fmt: skip
+SMALL = dict(num_inference_steps=5, height=64, width=64, guidance_scale=3, progress=False)
+
+
+@pytest.mark.parametrize("name", EXPORTED)
+def test_every_scheduler_of_diffusers_draws_a_seed_alike_or_is_refused_by_name(components, picture, name):
+    cls = getattr(diffusers, name)
+    if name not in WORK:
+        with pytest.raises((ValueError, ImportError), match=name):
+            scheduler_like(components.scheduler, cls)
+        return
+    components = dataclasses.replace(components, scheduler=scheduler_like(components.scheduler, cls))
+    before = torch.get_rng_state()
+    together = generate(components, ["a fox", "a pizza", "a tree"], seed=3, **SMALL)
+    for i, prompt in enumerate(["a fox", "a pizza", "a tree"]):
+        (alone,) = generate(components, prompt, seed=3 + i, **SMALL)
+        assert mean_difference(alone, together[i]) < 0.5
+    settings = dict(num_inference_steps=5, progress=False)
+    grid = sweep(components, "a fox", image=picture, start_steps=[0, 3], guidance_scales=[1, 4], seeds=[0, 1], **settings)
+    for start, scale, seed in [(0, 4, 1), (3, 1, 0)]:
+        (alone,) = generate(components, "a fox", image=picture, start_step=start, guidance_scale=scale, seed=seed, **settings)
+        assert mean_difference(alone, grid.image(start_step=start, guidance_scale=scale, seed=seed)) < 0.5
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("name", sorted(RANDOM))
+def test_random_samplers_draw_by_the_seed(components, name):
+    components = dataclasses.replace(components, scheduler=scheduler_like(components.scheduler, getattr(diffusers, name)))
+    noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0)) * components.scheduler.init_noise_sigma
+    embeds = torch.zeros(1, 77, components.unet.config.cross_attention_dim)
+
+    def reached(seed):
+        generator = [torch.Generator().manual_seed(seed)]
+        settings = dict(guidance_scale=1, num_inference_steps=5, generator=generator)
+        return list(denoise(components.unet, components.scheduler, noise, embeds, **settings))[-1].latents
+
+    assert torch.equal(reached(1), reached(1)) and not torch.equal(reached(1), reached(2))
+
+
+@pytest.mark.parametrize("name", ["EulerAncestralDiscreteScheduler", "DDPMScheduler", "LCMScheduler"])
+def test_random_samplers_equal_diffusers_pipeline(components, name):
+    components = dataclasses.replace(components, scheduler=scheduler_like(components.scheduler, getattr(diffusers, name)))
+    ours = generate(components, ["a fox", "a pizza"], seed=3, **SMALL)
+    generators = [torch.Generator().manual_seed(seed) for seed in (3, 4)]
+    settings = {key: value for key, value in SMALL.items() if key != "progress"}
+    theirs = components.pipeline()(["a fox", "a pizza"], generator=generators, **settings).images
+    assert max(map(mean_difference, ours, theirs)) < 0.5
+
+
+def test_schedulers_for_other_models_are_refused_when_they_draw(components):
+    flow = dataclasses.replace(components, scheduler=diffusers.FlowMatchEulerDiscreteScheduler())
+    with pytest.raises(ValueError, match="FlowMatchEulerDiscreteScheduler"):
+        generate(flow, "a fox", **SMALL)
+    for overrides in (dict(use_flow_sigmas=True), dict(prediction_type="sample")):
+        with pytest.raises(ValueError, match=next(iter(overrides))):
+            scheduler_like(components.scheduler, diffusers.DPMSolverMultistepScheduler, **overrides)

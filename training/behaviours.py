@@ -12,10 +12,10 @@ from PIL import Image
 from scipy import ndimage
 
 from sd_helpers import generate
-from sd_helpers.autoencoder import to_rgb
 from sd_helpers.beyond.probes import watch_attention
 from sd_helpers.gallery import BACKGROUNDS
 from sd_helpers.metrics import background_of, nearest_concepts
+from sd_helpers.pictures import to_rgb
 from sd_helpers.text import embed_prompt
 
 from .captions import with_article

@@ -8,10 +8,11 @@ import torch
 from PIL import Image
 
 from sd_helpers import generate, load
-from sd_helpers.autoencoder import latents_to_pil, pil_to_latent, tensor_to_pil, to_rgb
+from sd_helpers.autoencoder import latents_to_pil, pil_to_latent, tensor_to_pil
 from sd_helpers.gallery import STYLES
 from sd_helpers.metrics import background_of, clip_score, nearest_concepts, psnr
 from sd_helpers.models import EMBEDDED_FOLDER
+from sd_helpers.pictures import to_rgb
 
 from . import behaviours
 from .data import COLOURS, HeldOut, Icons, concept_set

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from ..arguments import whole_number
-from ..autoencoder import to_rgb
+from ..pictures import to_rgb
 
 
 @dataclass
@@ -87,11 +87,12 @@ def overlay(picture: Image.Image, heat: torch.Tensor, low: float | None = None, 
     """
     import matplotlib
 
+    picture = to_rgb(picture, "picture")
     low, high = float(heat.min()) if low is None else low, float(heat.max()) if high is None else high
     scaled = torch.nn.functional.interpolate(heat[None, None].float(), picture.size[::-1], mode="bilinear")[0, 0]
     scaled = ((scaled - low) / max(high - low, 1e-8)).clamp(0, 1).numpy()
     colours = Image.fromarray((matplotlib.colormaps["viridis"](scaled)[..., :3] * 255).astype(np.uint8))
-    return Image.blend(to_rgb(picture).convert("L").convert("RGB"), colours, 0.65)
+    return Image.blend(picture.convert("L").convert("RGB"), colours, 0.65)
 
 
 def overlap(heat: torch.Tensor, mask: torch.Tensor) -> float:

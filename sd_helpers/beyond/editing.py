@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from PIL import Image, ImageChops, ImageFilter
 
-from ..arguments import whole_number
-from ..autoencoder import check_size, latents_to_pil, to_rgb
+from ..arguments import seed_number, two_numbers, whole_number
+from ..autoencoder import check_size, latents_to_pil
 from ..components import Components
 from ..drawing import latent_and_noise
 from ..loop import Step, check_start_step, denoise
+from ..pictures import drawn, to_mask, to_rgb
 from ..schedulers import add_noise, scheduler_like, set_timesteps
 from ..text import embed_prompt
 
@@ -57,7 +58,8 @@ def invert(
     """
     from diffusers import DDIMInverseScheduler
 
-    check_start_step(start_step, num_inference_steps)
+    num_inference_steps = whole_number("num_inference_steps", num_inference_steps, 1)
+    start_step = check_start_step(start_step, num_inference_steps)
     settings = dict(guidance_scale=guidance_scale, num_inference_steps=num_inference_steps, negative_embeds=negative_embeds)
     steps = denoise(unet, scheduler_like(scheduler, DDIMInverseScheduler), latents, prompt_embeds, on_noise=on_noise, **settings)
     return _last(islice(steps, num_inference_steps - start_step), latents)
@@ -121,8 +123,8 @@ def inpaint(
     """
     image = to_rgb(image)
     check_size(image.height, image.width, components.vae, "image")
-    _same_size(mask, image)
-    image_latents, noise = latent_and_noise(components, image, whole_number("seed", seed, 0, 2**63 - 1))
+    mask = to_mask(mask, image.size)
+    image_latents, noise = latent_and_noise(components, image, seed_number("seed", seed))
     scheduler = copy.deepcopy(components.scheduler)
     set_timesteps(scheduler, num_inference_steps)
     embeds, negative = (embed_prompt(p, components.tokenizer, components.text_encoder) for p in (prompt, negative_prompt))
@@ -133,14 +135,18 @@ def inpaint(
     return latents_to_pil(_last(steps, noise), components.vae)[0]
 
 
-def mask_to_latents(mask: Image.Image, components: Components) -> torch.Tensor:
-    """A picture of a mask, white where to draw, as (1, 1, h, w) of 0 and 1: a latent is drawn if any of its pixels is.
+def mask_to_latents(mask, components: Components) -> torch.Tensor:
+    """A mask of pixels as (1, 1, h, w) of 0 and 1: a latent is drawn if any of its pixels is.
+
+    Args:
+        mask: whatever `pictures.to_mask` takes.
 
     Raises:
-        ValueError: sides that are no multiples of the autoencoder's factor.
+        ValueError: sides that are no multiples of the autoencoder's factor, or no mask.
     """
+    mask = to_mask(mask)
     check_size(mask.height, mask.width, components.vae, "mask")
-    white = torch.from_numpy(np.array(mask.convert("L"))) > 127  # (H, W)
+    white = torch.from_numpy(drawn(mask))  # (H, W)
     return torch.nn.functional.max_pool2d(white[None, None].float(), components.factor).to(components.device)
 
 
@@ -160,7 +166,9 @@ def outpainting_canvas(image: Image.Image, size: tuple[int, int], at: tuple[int,
     Raises:
         ValueError: no part of the picture lies on the canvas.
     """
-    pixels, (width, height), (x, y) = np.asarray(to_rgb(image)), size, at
+    image = to_rgb(image)
+    (width, height), (x, y) = two_numbers("size", size, 1), two_numbers("at", at)
+    pixels = np.asarray(image)
     columns, rows = np.arange(width) - x, np.arange(height) - y
     inside = ((rows >= 0) & (rows < image.height))[:, None] & ((columns >= 0) & (columns < image.width))
     if not inside.any():
@@ -171,8 +179,8 @@ def outpainting_canvas(image: Image.Image, size: tuple[int, int], at: tuple[int,
 
 def seam(image: Image.Image, mask: Image.Image) -> float:
     """How visible the mask's edge is: mean difference of neighbouring pixels across it, in levels of 0 to 255 (or ValueError)."""
-    _same_size(mask, image)
-    pixels, white = np.asarray(to_rgb(image), dtype=float), np.asarray(mask.convert("L")) > 127
+    image = to_rgb(image)
+    pixels, white = np.asarray(image, dtype=float), drawn(to_mask(mask, image.size))
     pairs = np.concatenate([np.abs(np.diff(pixels, axis=a))[np.diff(white, axis=a)] for a in (0, 1)])  # (pairs, 3)
     if not len(pairs):
         raise ValueError("mask is all of one colour and has no edge to measure at.")
@@ -181,9 +189,10 @@ def seam(image: Image.Image, mask: Image.Image) -> float:
 
 def outlined(image: Image.Image, mask: Image.Image) -> Image.Image:
     """The picture with a line, one pixel wide, around what the mask would draw."""
-    white = mask.convert("L").point(lambda level: 255 * (level > 127))
+    image = to_rgb(image)
+    white = Image.fromarray(drawn(to_mask(mask, image.size)).astype(np.uint8) * 255)
     around = ImageChops.subtract(white.filter(ImageFilter.MaxFilter(3)), white)
-    return Image.composite(Image.new("RGB", image.size, LINE), to_rgb(image), around)
+    return Image.composite(Image.new("RGB", image.size, LINE), image, around)
 
 
 def _last(steps: Iterator[Step], latents: torch.Tensor) -> torch.Tensor:
@@ -191,8 +200,3 @@ def _last(steps: Iterator[Step], latents: torch.Tensor) -> torch.Tensor:
     for step in steps:
         latents = step.latents
     return latents
-
-
-def _same_size(mask: Image.Image, image: Image.Image) -> None:
-    if mask.size != image.size:
-        raise ValueError(f"mask is {mask.size} pixels (width, height), but the image {image.size}: they must agree.")

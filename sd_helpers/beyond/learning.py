@@ -10,11 +10,11 @@ from dataclasses import replace
 
 import torch
 
-from ..arguments import whole_number
+from ..arguments import seed_number, whole_number
 from ..autoencoder import pil_to_latent
 from ..components import Components
-from ..drawing import fitted
 from ..notebook.stepwise import OnStep, Training
+from ..pictures import all_rgb, fitted
 from ..text import as_prompts, embed_prompt
 from .learned import LearnedWord, check_word, embed_word, initial_row
 
@@ -79,10 +79,11 @@ def word_training(
         if word not in prompt:
             raise ValueError(f"prompts holds {prompt!r}, which lacks the word {word!r} that it should teach.")
     row = initial_row(components, initial_word).requires_grad_()
-    draw = torch.Generator("cpu").manual_seed(whole_number("seed", seed, 0))
+    draw = torch.Generator("cpu").manual_seed(seed_number("seed", seed))
+    batch_size = whole_number("batch_size", batch_size, 1)
 
     def loss():
-        chosen = _batch(len(prompts), whole_number("batch_size", batch_size, 1), draw)
+        chosen = _batch(len(prompts), batch_size, draw)
         embeds = embed_word([prompts[i] for i in chosen], word, row, tokenizer, text_encoder)
         return noise_loss(components.unet, components.scheduler, latents[chosen], embeds, draw)
 
@@ -120,14 +121,15 @@ def lora_training(
     with torch.no_grad():
         embeds = embed_prompt(prompts, components.tokenizer, components.text_encoder)
     unet, layers = copy.deepcopy(components.unet), ["to_q", "to_k", "to_v", "to_out.0"]
-    draw = torch.Generator("cpu").manual_seed(whole_number("seed", seed, 0))
+    seed, rank, batch_size = seed_number("seed", seed), whole_number("rank", rank, 1), whole_number("batch_size", batch_size, 1)
+    draw = torch.Generator("cpu").manual_seed(seed)
     with torch.random.fork_rng(devices=[]):  # peft draws its first matrix from the global generator
         torch.manual_seed(seed)
-        unet.add_adapter(LoraConfig(r=whole_number("rank", rank, 1), lora_alpha=rank, target_modules=layers))
+        unet.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=layers))
     parameters = [p for p in unet.parameters() if p.requires_grad]
 
     def loss():
-        chosen = _batch(len(prompts), whole_number("batch_size", batch_size, 1), draw)
+        chosen = _batch(len(prompts), batch_size, draw)
         return noise_loss(unet, components.scheduler, latents[chosen], embeds[chosen], draw)
 
     def result(losses):
@@ -140,7 +142,7 @@ def _pairs(components: Components, pictures, prompts) -> tuple[torch.Tensor, lis
     """Latents (n, 4, h, w) of the pictures, and a prompt for each."""
     if components.dtype == torch.float16:
         raise ValueError("a model in float16 cannot be trained, small steps round to nothing: load(..., dtype=torch.float32).")
-    pictures, prompts = list(pictures), as_prompts(prompts, "prompts")
+    pictures, prompts = all_rgb(pictures), as_prompts(prompts, "prompts")
     if len(pictures) != len(prompts):
         raise ValueError(f"{len(pictures)} pictures but {len(prompts)} prompts; give one prompt for each picture.")
     height, width = components.default_size

@@ -6,14 +6,13 @@ so that pictures drawn together do not disturb each other. All are differentiabl
 
 from __future__ import annotations
 
-import math
 import numbers
 from collections.abc import Callable
 
 import torch
 from PIL import Image
 
-from ..arguments import whole_number
+from ..arguments import real_number, whole_number
 
 SCALE = 2.0**10  # of losses while their gradient is taken: in half precision one pixel's share of a mean is too small a number
 
@@ -34,9 +33,8 @@ def steer(loss: Callable, strength: float, vae, every: int = 1, predict: Callabl
     Raises:
         ValueError: a strength that is no finite number, `every` below 1; while drawing, a loss as in `loss_gradient`.
     """
-    whole_number("every", every, 1, remedy="1 steers at every step, 5 at every fifth.")
-    if not isinstance(strength, numbers.Real) or not math.isfinite(strength):
-        raise ValueError(f"strength={strength!r} must be a finite number; 0 changes nothing.")
+    every = whole_number("every", every, 1, remedy="1 steers at every step, 5 at every fifth.")
+    strength = real_number("strength", strength, remedy="0 changes nothing.")
 
     def on_noise(step):
         if step.index % every:
@@ -125,9 +123,10 @@ def likeness_loss(pixels: torch.Tensor, target: Image.Image, encode: Callable | 
         target: any PIL picture; brought to the pixels' size.
         encode: a differentiable function of pixels (n, 3, H, W), such as `picture_tower().embed_pictures`; None compares pixels.
     """
-    from ..autoencoder import pil_to_tensor, to_rgb
+    from ..autoencoder import pil_to_tensor
+    from ..pictures import to_rgb
 
-    target = to_rgb(target).resize((pixels.shape[3], pixels.shape[2]), Image.Resampling.LANCZOS)
+    target = to_rgb(target, "target").resize((pixels.shape[3], pixels.shape[2]), Image.Resampling.LANCZOS)
     target = pil_to_tensor(target).to(pixels)  # (1, 3, H, W)
     if encode is not None:
         pixels, target = encode(pixels), encode(target)

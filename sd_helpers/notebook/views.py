@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from ..arguments import whole_number
+from ..pictures import all_rgb, to_rgb
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -28,11 +31,12 @@ def contact_sheet(pictures: list[Image.Image], columns: int | None = None, scale
     Raises:
         ValueError: no pictures, or pictures of different sizes.
     """
+    pictures, scale = all_rgb(pictures), whole_number("scale", scale, 1)
     sizes = {p.size for p in pictures}
     if len(sizes) != 1:
-        raise ValueError(f"a contact sheet needs pictures of one size, not {sorted(sizes) or 'none at all'}.")
+        raise ValueError(f"a contact sheet needs pictures of one size, not of {sorted(sizes)} (width, height).")
     width, height = (side * scale for side in sizes.pop())
-    columns = columns or len(pictures)
+    columns = len(pictures) if columns is None else whole_number("columns", columns, 1)
     rows = -(-len(pictures) // columns)
     sheet = Image.new("RGB", (columns * (width + GAP) - GAP, rows * (height + GAP) - GAP), "white")
     for i, picture in enumerate(pictures):
@@ -54,7 +58,8 @@ def show(picture: Image.Image | Figure, width: int | None = None, alt: str = "")
     """
     from IPython.display import Image as Shown
 
-    if isinstance(picture, Image.Image):
+    if not hasattr(picture, "savefig"):
+        picture = to_rgb(picture, "picture")
         return Shown(_jpeg(picture), format="jpeg", width=width or picture.width, alt=alt or None)
     drawn, buffer = io.BytesIO(), io.BytesIO()
     picture.savefig(drawn, format="png", dpi=90)
@@ -80,6 +85,7 @@ def grid(pictures: list[Image.Image], rows: list[str], columns: list[str] = (), 
     """
     from IPython.display import HTML
 
+    pictures, rows, columns = all_rgb(pictures), list(rows), list(columns)
     per_row = len(columns) or (len(pictures) // len(rows) if rows else 0)
     if not rows or len(pictures) != len(rows) * per_row:
         raise ValueError(f"{len(pictures)} pictures do not fill a grid of {len(rows)} rows and {per_row} columns.")
@@ -102,19 +108,19 @@ def captioned(picture: Image.Image, caption: str, width: int = 256):
     from IPython.display import HTML
 
     text = html.escape(caption, quote=True)
-    return HTML(f'<img alt="{text}" width="{width}" src="{_webp(picture)}"><div>{text}</div>')
+    return HTML(f'<img alt="{text}" width="{width}" src="{_webp(to_rgb(picture, "picture"))}"><div>{text}</div>')
 
 
 def _jpeg(picture: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    picture.convert("RGB").save(buffer, "JPEG", quality=85, subsampling=0, optimize=True)
+    picture.save(buffer, "JPEG", quality=85, subsampling=0, optimize=True)
     return buffer.getvalue()
 
 
 def _webp(picture: Image.Image) -> str:
     """A data URL. Half the bytes of a JPEG of the same quality: a notebook may hold a hundred pictures."""
     buffer = io.BytesIO()
-    picture.convert("RGB").save(buffer, "WEBP", quality=85, method=6)
+    picture.save(buffer, "WEBP", quality=85, method=6)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
@@ -131,6 +137,7 @@ def film(pictures: list[Image.Image], seconds: float = 5.0, width: int = 256, al
     """
     from IPython.display import HTML
 
+    pictures = all_rgb(pictures)
     durations = [max(20, round(1000 * seconds / len(pictures)))] * len(pictures)
     durations[-1] += 1000
     buffer = io.BytesIO()
@@ -142,7 +149,7 @@ def film(pictures: list[Image.Image], seconds: float = 5.0, width: int = 256, al
 
 def thumbnail(picture: Image.Image, side: int = 64) -> Image.Image:
     """A copy no larger than `side` pixels."""
-    small = picture.copy()
+    small = to_rgb(picture, "picture").copy()
     small.thumbnail((side, side))
     return small
 

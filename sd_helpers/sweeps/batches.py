@@ -10,7 +10,7 @@ from PIL import Image
 
 from ..autoencoder import latents_to_pil
 from ..components import Components
-from ..drawing import latent_and_noise
+from ..drawing import generator_of, latents_and_noise
 from ..loop import denoise
 from ..runtime.openvino_unet import for_drawing
 from ..text import embed_prompt
@@ -45,7 +45,9 @@ def draw(components: Components, request: Request, cells: list[Cell], on_steps=l
     """
     texts = (request.negative_prompt, request.prompt)
     negative, positive = (embed_prompt(text, components.tokenizer, components.text_encoder) for text in texts)
-    pairs = {seed: latent_and_noise(components, request.image, seed) for seed in {cell.seed for cell in cells}}
+    begun = {seed: generator_of(seed) for seed in sorted({cell.seed for cell in cells})}
+    pairs = zip(*(rows.split(1) for rows in latents_and_noise(components, request.image, begun.values())))
+    pairs = dict(zip(begun, pairs))
     together = Together(components.scheduler, [cell.start_step for cell in cells], request.num_inference_steps)
     latents = torch.cat([together.add_noise(*pairs[cell.seed], cell.start_step) for cell in cells])
     scales = torch.tensor([max(1.0, cell.guidance_scale) for cell in cells]).to(latents)[:, None, None, None]
@@ -58,6 +60,7 @@ def draw(components: Components, request: Request, cells: list[Cell], on_steps=l
         guidance_scale=lambda index: scales,
         num_inference_steps=request.num_inference_steps,
         start_step=cells[0].start_step,
+        generator=[begun[cell.seed].clone_state() for cell in cells],
     )
     for step in steps:
         latents = step.latents

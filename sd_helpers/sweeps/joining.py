@@ -9,7 +9,7 @@ import torch
 
 from ..drawing import begin_index
 from ..runtime.runtimes import CompiledUNet
-from ..schedulers import add_noise, set_timesteps
+from ..schedulers import add_noise, set_timesteps, step_noise
 
 
 class Together:
@@ -31,13 +31,14 @@ class Together:
         self.set_timesteps(num_inference_steps)
         self.begin = {start: begin_index(self.first, start, num_inference_steps) for start in self.schedulers}
         self.rows = {start: slice(end - count, end) for (start, count), end in zip(groups, ends)}
-        self.index = 0
+        self.index, self.noise = 0, {}
 
     config = property(lambda self: self.first.config)
     order = property(lambda self: self.first.order)
     timesteps = property(lambda self: self.first.timesteps)
     sigmas = property(lambda self: self.first.sigmas)  # an AttributeError, as `hasattr` wants it, where there are none
     alphas_cumprod = property(lambda self: self.first.alphas_cumprod)
+    betas = property(lambda self: self.first.betas)
     init_noise_sigma = property(lambda self: self.first.init_noise_sigma)
 
     def set_timesteps(self, num_inference_steps: int) -> None:
@@ -58,13 +59,16 @@ class Together:
 
     def scale_model_input(self, latents, timestep):
         """Every latent that has joined, scaled by its scheduler."""
-        return self._each(latents, lambda scheduler, rows: scheduler.scale_model_input(latents[rows], timestep))
+        return self._each(latents, lambda start, rows: self.schedulers[start].scale_model_input(latents[rows], timestep))
 
-    def step(self, noise_pred, timestep, latents, return_dict: bool = False):
-        """Every latent that has joined, one step further."""
+    def step(self, noise_pred, timestep, latents, generator: list | None = None, return_dict: bool = False):
+        """Every latent that has joined, one step further, random samplers by a generator for each latent."""
+        if generator is not None and not self.noise:
+            self.noise = {start: step_noise(self.schedulers[start], generator[rows]) for start, rows in self.rows.items()}
 
-        def further(scheduler, rows):
-            return scheduler.step(noise_pred[rows], timestep, latents[rows], return_dict=False)[0]
+        def further(start, rows):
+            scheduler, noise = self.schedulers[start], self.noise.get(start, {})
+            return scheduler.step(noise_pred[rows], timestep, latents[rows], **noise, return_dict=False)[0]
 
         reached = self._each(latents, further)
         self.index += 1
@@ -78,7 +82,7 @@ class Together:
         changed = latents.clone()
         for start, rows in self.rows.items():
             if self.begin[start] <= self.index:
-                changed[rows] = change(self.schedulers[start], rows)
+                changed[rows] = change(start, rows)
         return changed
 
     def only_begun(self, unet):

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import math
-import numbers
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from ..arguments import whole_number
+from ..arguments import real_number, seed_number, whole_number
 from ..components import Components
-from ..drawing import batch_limit, fitted
+from ..drawing import batch_limit
 from ..loop import check_start_step
+from ..pictures import fitted
 from ..runtime.memory import in_batches
 from ..text import as_prompts
 from .batches import Cell, Request, draw, steps_of
@@ -94,7 +93,7 @@ def sweep(
     """
     from tqdm.auto import tqdm
 
-    whole_number("num_inference_steps", num_inference_steps, 1)
+    num_inference_steps = whole_number("num_inference_steps", num_inference_steps, 1)
     if client is not None:
         from .cluster import check_client, draw_on
 
@@ -159,15 +158,11 @@ def _checked(start_steps, guidance_scales, seeds, num_inference_steps: int):
             raise ValueError(f"{name}={values!r} must be a list, such as [{values!r}].") from None
         if not axes[name]:
             raise ValueError(f"{name} is empty: give at least one.")
-    for start in axes["start_steps"]:
-        check_start_step(start, num_inference_steps)
-    for scale in axes["guidance_scales"]:
-        if isinstance(scale, bool) or not isinstance(scale, numbers.Real) or not math.isfinite(scale):
-            raise ValueError(f"guidance_scales holds {scale!r}; each must be a number.")
-    axes["guidance_scales"] = tuple(map(float, axes["guidance_scales"]))
-    for seed in axes["seeds"]:
-        whole_number("seeds", seed, 0, 2**63 - 1)
-    return tuple(axes.values())
+    return (
+        tuple(check_start_step(start, num_inference_steps) for start in axes["start_steps"]),
+        tuple(real_number("guidance_scales", scale) for scale in axes["guidance_scales"]),
+        tuple(seed_number("seeds", seed) for seed in axes["seeds"]),
+    )
 
 
 def _one_string(text, argument: str) -> str:
