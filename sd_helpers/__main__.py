@@ -8,6 +8,9 @@ from pathlib import Path
 
 def main(arguments: list[str] | None = None) -> int:
     """Draw what the command line asks for; returns the exit status."""
+    for stream in (sys.stdout, sys.stderr):  # a prompt may hold what the terminal's code page has no letters for
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
     warnings.showwarning = lambda message, *rest: print(f"Note: {message}", file=sys.stderr)
     from . import generate, load, unknown_words

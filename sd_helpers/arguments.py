@@ -1,8 +1,29 @@
 """Refusing bad arguments with a sentence: which argument, which value, what to do."""
 
+import functools
+import inspect
 import math
 import numbers
 import operator
+
+FROM_DIFFUSERS = {  # arguments of diffusers' pipelines, and what to write here instead
+    "strength": "start_step, the number of steps left out: round((1 - strength) * num_inference_steps)",
+    "generator": "seed; picture i has a generator of its own, seeded with seed + i",
+    "num_images_per_prompt": "num_images",
+    "callback_on_step_end": "denoise(..., on_step=...), which sees every step",
+    "callback": "denoise(..., on_step=...), which sees every step",
+    "latents": "denoise(unet, scheduler, latents, prompt_embeds)",
+    "prompt_embeds": "denoise(unet, scheduler, latents, prompt_embeds)",
+    "negative_prompt_embeds": "denoise(..., negative_embeds=...)",
+    "clip_skip": "denoise with embeddings of an earlier layer, text_encoder(ids, output_hidden_states=True).hidden_states",
+    "eta": "another scheduler: scheduler_like(components.scheduler, DDIMScheduler) is eta 0, DDPMScheduler is eta 1",
+    "mask_image": "mask",
+    "output_type": "the pictures that are returned, a list of PIL pictures",
+    "return_dict": "the pictures that are returned, a list of PIL pictures",
+    "torch_dtype": "dtype",
+    "steps": "num_inference_steps",
+    "cfg_scale": "guidance_scale",
+}
 
 
 def whole_number(argument: str, value, least: int | None = None, most: int | None = None, remedy: str = "") -> int:
@@ -45,6 +66,22 @@ def two_numbers(argument: str, value, least: int | None = None) -> tuple[int, in
 def seed_number(argument: str, value) -> int:
     """A seed that torch's generators take, as an int, or a ValueError."""
     return whole_number(argument, value, 0, 2**63 - 1)
+
+
+def in_our_words(function):
+    """A decorator: an argument that the function lacks is a TypeError that says what it is called here, or what there is."""
+    known = inspect.signature(function).parameters
+
+    @functools.wraps(function)
+    def checked(*args, **kwargs):
+        for name in kwargs:
+            if name not in known:
+                ours = FROM_DIFFUSERS.get(name)
+                remedy = f"use {ours}" if ours else f"it takes {', '.join(known)}"
+                raise TypeError(f"{function.__name__}() takes no {name!r}: {remedy}.")
+        return function(*args, **kwargs)
+
+    return checked
 
 
 def _is_truth(value) -> bool:

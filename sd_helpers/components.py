@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from . import models
+from .arguments import in_our_words
 
 if TYPE_CHECKING:
     import torch
@@ -80,6 +81,7 @@ class Components:
         pipeline.save_pretrained(folder)
 
 
+@in_our_words
 def load(model: str | os.PathLike | None = None, *, device=None, dtype=None, runtime: str | None = None) -> Components:
     """Load a model's parts, weights frozen, in evaluation mode.
 

@@ -7,7 +7,7 @@ import copy
 import torch
 from PIL import Image
 
-from .arguments import seed_number, whole_number
+from .arguments import in_our_words, seed_number, whole_number
 from .autoencoder import check_size, encoded, latents_to_pil
 from .components import Components
 from .guidance import scale_function
@@ -18,6 +18,7 @@ from .schedulers import add_noise, set_timesteps
 from .text import as_prompts, embed_prompt
 
 
+@in_our_words
 def generate(
     components: Components,
     prompt: str | list[str],

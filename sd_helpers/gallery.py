@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 PACK = Path(__file__).parent / "gallery.zip"
+PHOTO = Path(__file__).parent / "cat.jpg"  # that is no emoji: a cat, to see what the model makes of it
 THUMBNAIL = 32  # pixels a side
 LARGE = 128  # pixels a side of those that emoji-sd learned in its first run, and of a few more
 

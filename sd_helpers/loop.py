@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from .arguments import whole_number
+from .arguments import in_our_words, whole_number
 from .guidance import guided, scale_function
 from .runtime.openvino_unet import for_drawing
 from .schedulers import check_scheduler, noise_level, set_timesteps, step_noise
@@ -31,6 +31,7 @@ class Step:
         return latents / self.signal - self.sigma * noise_pred
 
 
+@in_our_words
 def denoise(
     unet,
     scheduler,

@@ -21,7 +21,9 @@ class LMSScheduler(LMSDiscreteScheduler):
     """
 
     def step(self, model_output, timestep, sample, order: int = 4, return_dict: bool = True):
-        """One step towards less noise; see `LMSDiscreteScheduler.step`."""
+        """One step towards less noise; see `LMSDiscreteScheduler.step`. A ValueError when all steps are taken."""
+        if self.step_index is not None and self.step_index >= len(self.timesteps):
+            raise ValueError(f"all {len(self.timesteps)} steps are taken: call set_timesteps before beginning anew.")
         slopes = min(len(self.derivatives) + 1, order)
         return super().step(model_output, timestep, sample, order=slopes, return_dict=return_dict)
 

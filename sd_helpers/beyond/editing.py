@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageChops, ImageFilter
 
-from ..arguments import seed_number, two_numbers, whole_number
+from ..arguments import in_our_words, seed_number, two_numbers, whole_number
 from ..autoencoder import check_size, latents_to_pil
 from ..components import Components
 from ..drawing import latent_and_noise
@@ -22,6 +22,7 @@ from ..text import embed_prompt
 LINE = (255, 0, 200)  # the colour of outlines, which no icon has
 
 
+@in_our_words
 def invert(
     unet,
     scheduler,
@@ -97,6 +98,7 @@ def keep_outside(
     return on_step
 
 
+@in_our_words
 def inpaint(
     components: Components,
     prompt: str,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from ..arguments import real_number, seed_number, whole_number
+from ..arguments import in_our_words, real_number, seed_number, whole_number
 from ..components import Components
 from ..drawing import batch_limit
 from ..loop import check_start_step
@@ -55,6 +55,7 @@ class Sweep:
         return self.grid().data
 
 
+@in_our_words
 def sweep(
     components: Components,
     prompt: str,
