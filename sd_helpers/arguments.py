@@ -59,8 +59,32 @@ def two_numbers(argument: str, value, least: int | None = None) -> tuple[int, in
     try:
         first, second = value
     except (TypeError, ValueError):
-        raise ValueError(f"{argument}={value!r} must be two whole numbers, across and down.") from None
+        raise ValueError(f"{argument}={_short(value)} must be two whole numbers, across and down.") from None
     return whole_number(argument, first, least), whole_number(argument, second, least)
+
+
+def several(argument: str, value, remedy: str = "") -> list:
+    """The value as a list, or a ValueError where it is none: a text, a picture, one number."""
+    try:
+        if isinstance(value, (str, bytes)):
+            raise TypeError
+        return list(value)
+    except TypeError:
+        raise ValueError(f"{argument}={_short(value)} must be a list. {remedy}".rstrip()) from None
+
+
+def one_text(argument: str, value) -> str:
+    """The value, or a ValueError unless it is one string."""
+    if not isinstance(value, str):
+        raise ValueError(f"{argument}={_short(value)} must be one string.")
+    return value
+
+
+def true_or_false(argument: str, value) -> bool:
+    """The value, or a ValueError unless it is True or False."""
+    if not isinstance(value, bool):
+        raise ValueError(f"{argument}={_short(value)} must be True or False.")
+    return value
 
 
 def seed_number(argument: str, value) -> int:
@@ -68,20 +92,73 @@ def seed_number(argument: str, value) -> int:
     return whole_number(argument, value, 0, 2**63 - 1)
 
 
-def in_our_words(function):
-    """A decorator: an argument that the function lacks is a TypeError that says what it is called here, or what there is."""
-    known = inspect.signature(function).parameters
+# What a thing must have to be the argument of this name, and where it comes from.
+PARTS = {
+    "components": (("unet", "vae", "scheduler", "tokenizer", "text_encoder"), "load(...)"),
+    "unet": (("__call__",), "components.unet"),
+    "vae": (("encode", "decode", "config"), "components.vae"),
+    "tokenizer": (("tokenize", "model_max_length"), "components.tokenizer"),
+    "text_encoder": (("get_input_embeddings", "config"), "components.text_encoder"),
+    "scheduler": (("step", "set_timesteps", "timesteps", "config"), "components.scheduler"),
+}
+# The shape of a tensor of this name.
+TENSORS = {
+    "latents": "(n, 4, h, w)", "noise": "(n, 4, h, w)", "image_latents": "(n, 4, h, w)", "pixels": "(n, 3, H, W)",
+    "prompt_embeds": "(n, 77, D)", "negative_embeds": "(n, 77, D)",
+    "inputs_embeds": "(n, 77, D)", "heat": "(height, width)",
+}  # fmt: skip
+
+
+def door(function):
+    """A decorator: what is no part of a model, or no tensor, where the argument's name asks for one, is refused by name.
+
+    An argument that the function lacks is a TypeError that says what it is called here, or what there is.
+    """
+    signature = inspect.signature(function)
 
     @functools.wraps(function)
     def checked(*args, **kwargs):
         for name in kwargs:
-            if name not in known:
+            if name not in signature.parameters:
                 ours = FROM_DIFFUSERS.get(name)
-                remedy = f"use {ours}" if ours else f"it takes {', '.join(known)}"
+                remedy = f"use {ours}" if ours else f"it takes {', '.join(signature.parameters)}"
                 raise TypeError(f"{function.__name__}() takes no {name!r}: {remedy}.")
+        for name, value in signature.bind(*args, **kwargs).arguments.items():
+            if value is None and signature.parameters[name].default is None:
+                continue
+            if name in PARTS:
+                check_part(name, value)
+            elif name in TENSORS:
+                check_tensor(name, value, TENSORS[name])
         return function(*args, **kwargs)
 
     return checked
+
+
+def check_part(argument: str, value) -> None:
+    """A ValueError unless the value has what a part of a model by this name has."""
+    needed, origin = PARTS[argument]
+    if isinstance(value, type) or not all(hasattr(value, name) for name in needed):
+        raise ValueError(f"{argument} must be a model's, such as {origin}, not {kind_of(value)}.")
+
+
+def check_tensor(argument: str, value, shape: str) -> None:
+    """A ValueError unless the value is a tensor of finite numbers with as many dimensions as `shape` names.
+
+    Dimensions that `shape` gives as a number must be so.
+    """
+    wanted = shape.strip("()").split(", ")
+    if not hasattr(value, "detach"):
+        raise ValueError(f"{argument} must be a torch tensor {shape}, not {kind_of(value)}.")
+    fits = value.ndim == len(wanted) and all(not w.isdigit() or int(w) == side for w, side in zip(wanted, value.shape))
+    if not fits or 0 in value.shape or not value.is_floating_point():
+        raise ValueError(f"{argument} is a tensor {tuple(value.shape)} of {value.dtype}; it must be {shape}, of real numbers.")
+
+
+def kind_of(value) -> str:
+    """What a message calls a value of the wrong kind."""
+    shape = getattr(value, "shape", None)
+    return type(value).__name__ + (f" of shape {tuple(shape)}" if shape is not None else "")
 
 
 def _is_truth(value) -> bool:
@@ -92,5 +169,10 @@ def _is_truth(value) -> bool:
 def _refusal(argument, value, kind, least, most, remedy) -> str:
     allowed = "" if least is None else f" from {least:g}" if isinstance(least, float) else f" from {least}"
     allowed += "" if most is None else f" to {most}"
+    return f"{argument}={_short(value)} must be a {kind}{allowed}. {remedy}".rstrip()
+
+
+def _short(value) -> str:
+    """A value as a message shows it: a tensor may be long."""
     text = repr(value)
-    return f"{argument}={text if len(text) < 80 else text[:77] + '...'} must be a {kind}{allowed}. {remedy}".rstrip()
+    return text if len(text) < 80 else text[:77] + "..."

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from .arguments import whole_number
-from .pictures import to_rgb
+from .arguments import check_tensor, door, whole_number
+from .pictures import LARGEST, to_rgb
 
 DECODED_AT_ONCE = 2**20  # pixels, of all pictures together
 
@@ -20,10 +20,12 @@ def pil_to_tensor(image: Image.Image) -> torch.Tensor:
 
 def tensor_to_pil(pictures: torch.Tensor) -> list[Image.Image]:
     """(n, 3, H, W) in [-1, 1] as n pictures; what lies outside the range is clipped."""
+    check_tensor("pictures", pictures, "(n, 3, H, W)")
     pixels = ((pictures.float() + 1) * 127.5).clamp(0, 255).round().to(torch.uint8)
     return [Image.fromarray(p) for p in pixels.permute(0, 2, 3, 1).cpu().numpy()]
 
 
+@door
 def pil_to_latent(image: Image.Image, vae, *, generator: torch.Generator | None = None) -> torch.Tensor:
     """Encode a picture.
 
@@ -42,6 +44,7 @@ def pil_to_latent(image: Image.Image, vae, *, generator: torch.Generator | None 
     return latent * vae.config.scaling_factor
 
 
+@door
 @torch.no_grad()
 def encoded(image: Image.Image, vae):
     """The distribution of a picture's latents, not scaled yet: diffusers' `DiagonalGaussianDistribution`, (1, 4, h, w)."""
@@ -50,6 +53,7 @@ def encoded(image: Image.Image, vae):
     return vae.encode(pixels).latent_dist
 
 
+@door
 def latents_to_pil(latents: torch.Tensor, vae) -> list[Image.Image]:
     """Decode (n, 4, h, w) latents, scaled as `pil_to_latent` gives them, to n pictures."""
     if not torch.isfinite(latents).all():
@@ -64,11 +68,12 @@ def latents_to_pil(latents: torch.Tensor, vae) -> list[Image.Image]:
         return [picture for part in latents.split(at_once) for picture in tensor_to_pil(vae.decode(part).sample)]
 
 
+@door
 def check_size(height: int, width: int, vae, argument: str = "height, width") -> tuple[int, int]:
     """Both sides as ints, or a ValueError unless they are positive multiples of the autoencoder's factor."""
     factor = _factor(vae)
     remedy = f"Both sides must be multiples of {factor}, because one latent stands for {factor} x {factor} pixels."
-    height, width = (whole_number(argument, side, remedy=remedy) for side in (height, width))
+    height, width = (whole_number(argument, side, 0, LARGEST, remedy) for side in (height, width))
     if min(height, width) < factor or height % factor or width % factor:
         nearest = [max(factor, round(side / factor) * factor) for side in (height, width)]
         raise ValueError(f"{argument}: {height} x {width} pixels. {remedy} Nearest: {nearest[0]} x {nearest[1]}.")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from . import models
-from .arguments import in_our_words
+from .arguments import door, kind_of
 
 if TYPE_CHECKING:
     import torch
@@ -81,7 +81,7 @@ class Components:
         pipeline.save_pretrained(folder)
 
 
-@in_our_words
+@door
 def load(model: str | os.PathLike | None = None, *, device=None, dtype=None, runtime: str | None = None) -> Components:
     """Load a model's parts, weights frozen, in evaluation mode.
 
@@ -105,6 +105,8 @@ def load(model: str | os.PathLike | None = None, *, device=None, dtype=None, run
     from .runtime.devices import checked_dtype, pick_device, pick_dtype, reasons_for
     from .runtime.runtimes import check_runtime, faster
 
+    if model is not None and not isinstance(model, (str, os.PathLike)):
+        raise ValueError(f"model must be a name or a path, not {kind_of(model)}; None takes {models.ENVIRONMENT}, else emoji-sd.")
     name = str(model or os.environ.get(models.ENVIRONMENT) or models.EMBEDDED)
     source = models.find(name)
     wanted = dict(device=device, dtype=dtype)

@@ -7,7 +7,7 @@ import copy
 import torch
 from PIL import Image
 
-from .arguments import in_our_words, seed_number, whole_number
+from .arguments import door, seed_number, several, true_or_false, whole_number
 from .autoencoder import check_size, encoded, latents_to_pil
 from .components import Components
 from .guidance import scale_function
@@ -18,7 +18,7 @@ from .schedulers import add_noise, set_timesteps
 from .text import as_prompts, embed_prompt
 
 
-@in_our_words
+@door
 def generate(
     components: Components,
     prompt: str | list[str],
@@ -97,6 +97,7 @@ def generator_of(seed) -> torch.Generator:
     return seed if isinstance(seed, torch.Generator) else torch.Generator("cpu").manual_seed(seed_number("seed", seed))
 
 
+@door
 def starting_noise(components: Components, seed, height: int | None = None, width: int | None = None) -> torch.Tensor:
     """Noise of unit variance for one picture, (1, 4, h, w), the same for a seed on every device."""
     height, width = _size(components, height, width)
@@ -104,6 +105,7 @@ def starting_noise(components: Components, seed, height: int | None = None, widt
     return torch.randn(shape, generator=generator_of(seed)).to(components.device, components.dtype)
 
 
+@door
 def starting_latents(components, seeds, height, width, num_inference_steps, image=None, start_step=0) -> torch.Tensor:
     """What the loop starts from, (n, 4, h, w): scaled noise, or an image's latents with the noise of `start_step`.
 
@@ -113,17 +115,22 @@ def starting_latents(components, seeds, height, width, num_inference_steps, imag
     """
     scheduler = copy.deepcopy(components.scheduler)
     num_inference_steps = set_timesteps(scheduler, num_inference_steps)
+    start_step, seeds = check_start_step(start_step, num_inference_steps), several("seeds", seeds)
+    if not seeds:
+        raise ValueError("seeds is empty: give one for each picture.")
     if image is None:
         return torch.cat([starting_noise(components, seed, height, width) * scheduler.init_noise_sigma for seed in seeds])
     begin = begin_index(scheduler, start_step, num_inference_steps)
     return add_noise(scheduler, *latents_and_noise(components, image, seeds), begin)
 
 
+@door
 def latent_and_noise(components: Components, image: Image.Image, seed) -> tuple[torch.Tensor, torch.Tensor]:
     """An image's latents and the noise to lay on them, (1, 4, h, w) each, from one generator; see `latents_and_noise`."""
     return latents_and_noise(components, image, [seed])
 
 
+@door
 def latents_and_noise(components: Components, image: Image.Image, seeds) -> tuple[torch.Tensor, torch.Tensor]:
     """For each seed an image's latents and the noise to lay on them, (n, 4, h, w) each; the image is encoded once.
 
@@ -170,4 +177,6 @@ def _bar(count: int, batch_size: int, steps: int, progress: bool):
     """A bar over all steps of all batches: a widget in a notebook, a line on stderr in a terminal."""
     from tqdm.auto import tqdm
 
-    return tqdm(total=-(-count // batch_size) * steps, disable=not progress, desc="denoising", leave=False)
+    return tqdm(
+        total=-(-count // batch_size) * steps, disable=not true_or_false("progress", progress), desc="denoising", leave=False
+    )

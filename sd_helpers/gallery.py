@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from .arguments import one_text
+
 PACK = Path(__file__).parent / "gallery.zip"
 PHOTO = Path(__file__).parent / "cat.jpg"  # that is no emoji: a cat, to see what the model makes of it
 THUMBNAIL = 32  # pixels a side
@@ -71,7 +73,9 @@ def icons() -> tuple[Icon, ...]:
 
 def find(words: str, style: str | None = None) -> list[Icon]:
     """Icons whose label is `words`, else those with that tag, else those whose label contains it."""
-    wanted = words.strip().lower()
+    wanted = one_text("words", words).strip().lower()
+    if style is not None and (not isinstance(style, str) or style not in STYLES):
+        raise ValueError(f"style={style!r} is none of {', '.join(STYLES)}.")
     pool = [icon for icon in icons() if style in (None, icon.style)]
     by_label = [icon for icon in pool if wanted in (icon.label.lower(), icon.concept)]
     by_tag = [icon for icon in pool if wanted in icon.tags]
@@ -89,7 +93,7 @@ def on_background(background: str, size: int) -> np.ndarray:
 
 def checked_background(background: str) -> str:
     """The name itself, or a ValueError that lists the names there are."""
-    if background not in BACKGROUNDS:
+    if not isinstance(background, str) or background not in BACKGROUNDS:
         raise ValueError(f"background={background!r} is not one of the named colours: {', '.join(BACKGROUNDS)}.")
     return background
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from .arguments import real_number
+from .arguments import door, real_number
 
 
 def guided(noise_uncond, noise_cond, guidance_scale: float):
@@ -42,6 +42,7 @@ def scale_function(guidance_scale) -> Callable:
     return lambda index: scale
 
 
+@door
 def noise_predictor(unet, prompt_embeds, negative_embeds=None, guidance_scale: float = 1.0) -> Callable:
     """A `predict` for `steer`: the noise prediction as a differentiable function of (latents, step), guided as the loop's.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from .arguments import in_our_words, whole_number
+from .arguments import door, kind_of, whole_number
 from .guidance import guided, scale_function
 from .runtime.openvino_unet import for_drawing
 from .schedulers import check_scheduler, noise_level, set_timesteps, step_noise
@@ -31,7 +31,7 @@ class Step:
         return latents / self.signal - self.sigma * noise_pred
 
 
-@in_our_words
+@door
 def denoise(
     unet,
     scheduler,
@@ -72,6 +72,7 @@ def denoise(
             start_step out of range, a scheduler that `check_scheduler` refuses.
     """
     check_scheduler(scheduler)
+    wide = getattr(getattr(unet, "config", None), "cross_attention_dim", None)
     unet, scheduler = for_drawing(unet), copy.deepcopy(scheduler)
     num_inference_steps = set_timesteps(scheduler, num_inference_steps)
     start_step = check_start_step(start_step, num_inference_steps)
@@ -81,10 +82,10 @@ def denoise(
     # PNDM has one timestep more than steps: leaving out all steps must leave out that one too.
     indices = range(begin, len(scheduler.timesteps)) if start_step < num_inference_steps else range(0)
 
-    prompt_embeds = _rows(prompt_embeds, latents, "prompt_embeds")
+    prompt_embeds = _rows(prompt_embeds, latents, "prompt_embeds", wide)
     scale_at = scale_function(guidance_scale)
     if negative_embeds is not None:
-        negative_embeds = _rows(negative_embeds, latents, "negative_embeds")
+        negative_embeds = _rows(negative_embeds, latents, "negative_embeds", wide)
     elif any(torch.is_tensor(scale) or scale > 1 for scale in map(scale_at, indices)):
         raise ValueError(
             "negative_embeds=None, but guidance_scale is above 1 and needs a prompt to lead away from: pass "
@@ -92,11 +93,19 @@ def denoise(
         )
 
     def predict_noise(model_input, timestep, scale):
+        if torch.is_tensor(scale) and scale.shape != (len(latents), 1, 1, 1):
+            raise ValueError(f"guidance_scale is a tensor {tuple(scale.shape)}: one number for each latent is (n, 1, 1, 1).")
         if not torch.is_tensor(scale) and scale <= 1:
-            return unet(model_input, timestep, prompt_embeds, return_dict=False)[0]
+            return asked(model_input, timestep, prompt_embeds)
         context = torch.cat([negative_embeds, prompt_embeds])
-        pair = unet(torch.cat([model_input] * 2), timestep, context, return_dict=False)[0]
+        pair = asked(torch.cat([model_input] * 2), timestep, context)
         return guided(*pair.chunk(2), scale)
+
+    def asked(model_input, timestep, context):
+        noise = unet(model_input, timestep, context, return_dict=False)[0]
+        if getattr(noise, "shape", None) != model_input.shape:
+            raise ValueError(f"unet gave {kind_of(noise)} for latents {tuple(model_input.shape)}: it must predict their noise.")
+        return noise
 
     extra = step_noise(scheduler, generator)
     return _steps(scheduler, indices, latents, predict_noise, scale_at, extra, on_noise, on_step)
@@ -134,10 +143,14 @@ def check_start_step(start_step: int, num_inference_steps: int) -> int:
     return whole_number("start_step", start_step, 0, num_inference_steps, remedy)
 
 
-def _rows(embeds, latents, argument: str):
+def _rows(embeds, latents, argument: str, wide: int | None):
     """Embeddings with one row for each latent, or a ValueError that says why that cannot be."""
     if embeds is None:
         raise ValueError(f"{argument}=None: pass embed_prompt(prompt, tokenizer, text_encoder).")
     if len(embeds) not in (1, len(latents)):
         raise ValueError(f"{argument} has {len(embeds)} rows for {len(latents)} latents; give one row, or one for each.")
+    if wide is not None and embeds.shape[2] != wide:
+        raise ValueError(
+            f"{argument} is {embeds.shape[2]} wide, but this model's U-Net reads {wide}: embed prompts with its own."
+        )
     return embeds.expand(len(latents), -1, -1).to(latents.device)

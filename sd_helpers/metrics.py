@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from . import gallery
+from .arguments import whole_number
 from .models import EMBEDDED_FOLDER, show_bars
 from .pictures import all_rgb, to_rgb
 
@@ -64,7 +65,9 @@ def nearest_concepts(image: Image.Image, background: str | None = None, count: i
     Args:
         background: what the icons are laid on; None takes the picture's own, as `background_of` names it.
     """
-    references = gallery.on_background(background or background_of(image), COMPARED_AT)
+    count = whole_number("count", count, 1)
+    background = background_of(image) if background is None else gallery.checked_background(background)
+    references = gallery.on_background(background, COMPARED_AT)
     small = to_rgb(image).resize((COMPARED_AT, COMPARED_AT), Image.Resampling.BOX)
     distances = np.sqrt(((references - np.asarray(small, dtype=np.float32) / 255) ** 2).mean(axis=(1, 2, 3)))
     matches: dict[str, Match] = {}

@@ -7,8 +7,9 @@ import os
 import numpy as np
 from PIL import Image, ImageOps
 
-from .arguments import whole_number
+from .arguments import kind_of, several, two_numbers, whole_number
 
+LARGEST = 2**15  # pixels a side
 DRAWN = 128  # level of a mask from which a pixel is drawn
 
 
@@ -62,8 +63,8 @@ def to_mask(mask, size: tuple[int, int] | None = None, argument: str = "mask") -
         elif mask.mode.startswith("I") or mask.mode == "F":
             mask = Image.fromarray(_eight_bits(np.asarray(mask), argument))
         mask = mask.convert("L")
-    if size is not None and mask.size != tuple(size):
-        raise ValueError(f"{argument} is {mask.size} pixels (width, height), but the image {tuple(size)}: they must agree.")
+    if size is not None and mask.size != two_numbers("size", size):
+        raise ValueError(f"{argument} has the size {mask.size} (width, height), but the image {tuple(size)}: they must agree.")
     return mask
 
 
@@ -74,7 +75,7 @@ def drawn(mask: Image.Image) -> np.ndarray:
 
 def fitted(image, height: int, width: int, argument: str = "image") -> Image.Image:
     """Any picture as RGB of that size, its middle cropped to the shape; arguments and errors as in `to_rgb`."""
-    height, width = whole_number("height", height, 1), whole_number("width", width, 1)
+    height, width = whole_number("height", height, 1, LARGEST), whole_number("width", width, 1, LARGEST)
     return ImageOps.fit(to_rgb(image, argument), (width, height), Image.Resampling.LANCZOS)
 
 
@@ -84,9 +85,9 @@ def all_rgb(pictures, argument: str = "pictures") -> list[Image.Image]:
     Raises:
         ValueError: no list of pictures, or an empty one.
     """
-    if isinstance(pictures, (Image.Image, str, os.PathLike)) or not hasattr(pictures, "__iter__"):
-        raise ValueError(f"{argument} must be a list of pictures, not {_kind(pictures)}; put one into a list: [{argument}].")
-    found = [to_rgb(picture, argument) for picture in pictures]
+    if isinstance(pictures, (Image.Image, str, os.PathLike)):
+        raise ValueError(f"{argument} must be a list of pictures, not {kind_of(pictures)}; put one into a list: [{argument}].")
+    found = [to_rgb(picture, argument) for picture in several(argument, pictures)]
     if not found:
         raise ValueError(f"{argument} is empty: give at least one picture.")
     return found
@@ -98,7 +99,7 @@ def _upright(image, argument: str) -> Image.Image:
         image = _opened(image, argument)
     if not isinstance(image, Image.Image):
         raise ValueError(
-            f"{argument} must be a picture (PIL.Image.Image) or the path of one, not {_kind(image)}; an array of 0 to 255, "
+            f"{argument} must be a picture (PIL.Image.Image) or the path of one, not {kind_of(image)}; an array of 0 to 255, "
             "(height, width, 3), becomes one by PIL.Image.fromarray(array)."
         )
     if 0 in image.size:
@@ -132,9 +133,3 @@ def _eight_bits(levels: np.ndarray, argument: str) -> np.ndarray:
     highest = levels.max()
     scale = 1 / 257 if highest > 255 or (sixteen and highest > 1) else 1 if highest > 1 else 255
     return (levels * scale).clip(0, 255).round().astype(np.uint8)
-
-
-def _kind(value) -> str:
-    """What a message calls a value of the wrong kind."""
-    shape = getattr(value, "shape", None)
-    return type(value).__name__ + (f" of shape {tuple(shape)}" if shape is not None else "")

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from diffusers import LMSDiscreteScheduler
 
-from .arguments import whole_number
+from .arguments import door, kind_of, whole_number
 
 
 class LMSScheduler(LMSDiscreteScheduler):
@@ -37,6 +37,7 @@ class LMSScheduler(LMSDiscreteScheduler):
         return float(np.polyval(integral, sigmas[t + 1]) - np.polyval(integral, sigmas[t]))
 
 
+@door
 def scheduler_like(scheduler, cls, **overrides):
     """A scheduler of class `cls` over the noise schedule of `scheduler`, with the settings SD v1 uses.
 
@@ -48,6 +49,8 @@ def scheduler_like(scheduler, cls, **overrides):
         cls: a diffusers scheduler class, such as `DDIMScheduler`.
         overrides: any argument of `cls`, such as `use_karras_sigmas=True`.
     """
+    if not (isinstance(cls, type) and hasattr(cls, "set_timesteps")):
+        raise ValueError(f"cls must be a scheduler class of diffusers, such as EulerDiscreteScheduler, not {kind_of(cls)}.")
     schedule = ("beta_start", "beta_end", "beta_schedule", "num_train_timesteps", "prediction_type", "trained_betas")
     settings = {key: scheduler.config[key] for key in schedule if key in scheduler.config}
     settings |= dict(clip_sample=False, set_alpha_to_one=False, skip_prk_steps=True, steps_offset=1)
@@ -83,6 +86,7 @@ def check_scheduler(scheduler) -> None:
         raise ValueError(f"{name} cannot draw with this kind of model: its step also wants {', '.join(extra)}. {usual}.")
 
 
+@door
 def set_timesteps(scheduler, num_inference_steps: int) -> int:
     """Choose `num_inference_steps` of the training timesteps; sets `scheduler.timesteps` and, where it has them, `sigmas`.
 
@@ -130,11 +134,13 @@ def is_exploding(scheduler) -> bool:
     return float(scheduler.init_noise_sigma) != 1
 
 
+@door
 def noise_level(scheduler, index: int) -> tuple[float, float]:
     """(signal, sigma) at step `index` of the schedule: latents = signal * (x0 + sigma * noise).
 
     In the exploding form signal is 1; in the preserving form signal**2 + (signal * sigma)**2 is 1.
     """
+    index = whole_number("index", index, 0, len(scheduler.timesteps) - 1)
     if hasattr(scheduler, "sigmas"):
         sigma = float(scheduler.sigmas[index])
     else:
@@ -143,6 +149,7 @@ def noise_level(scheduler, index: int) -> tuple[float, float]:
     return (1.0 if is_exploding(scheduler) else (1 + sigma**2) ** -0.5), sigma
 
 
+@door
 def add_noise(scheduler, latents, noise, index: int):
     """Latents with the noise they have at step `index` of the schedule; past its end, with none.
 
@@ -150,7 +157,7 @@ def add_noise(scheduler, latents, noise, index: int):
         latents, noise: (n, 4, h, w).
         index: 0 to the number of timesteps.
     """
-    if index >= len(scheduler.timesteps):
+    if whole_number("index", index, 0) >= len(scheduler.timesteps):
         return latents
     signal, sigma = noise_level(scheduler, index)
     return signal * (latents + sigma * noise)

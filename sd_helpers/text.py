@@ -6,7 +6,10 @@ import warnings
 
 import torch
 
+from .arguments import door, one_text
 
+
+@door
 def embed_prompt(prompt, tokenizer, text_encoder) -> torch.Tensor:
     """The embeddings that steer the denoiser: one vector for each of the 77 positions, padding included.
 
@@ -26,6 +29,7 @@ def embed_prompt(prompt, tokenizer, text_encoder) -> torch.Tensor:
         return text_encoder(_token_ids(prompt, tokenizer).to(text_encoder.device))[0]
 
 
+@door
 def token_embeddings(prompt, tokenizer, text_encoder) -> torch.Tensor:
     """The rows of the text encoder's table for a prompt's tokens: what goes into the transformer, before the positions.
 
@@ -44,6 +48,7 @@ def token_embeddings(prompt, tokenizer, text_encoder) -> torch.Tensor:
         return text_encoder.get_input_embeddings()(_token_ids(prompt, tokenizer).to(text_encoder.device))
 
 
+@door
 def encode_embeddings(inputs_embeds: torch.Tensor, text_encoder) -> torch.Tensor:
     """Token embeddings, edited or not, through the transformer: what `embed_prompt` does after its look-up.
 
@@ -85,13 +90,15 @@ def as_prompts(prompt, argument: str = "prompt") -> list[str]:
     return list(prompts)
 
 
+@door
 def lost_words(prompt: str, tokenizer) -> str:
     """The end of a prompt that does not fit into the model's 77 positions; '' when all of it does."""
-    pieces = _tokenize(prompt, tokenizer)
+    pieces = _tokenize(one_text("prompt", prompt), tokenizer)
     kept = tokenizer.model_max_length - 2  # start and end take a position each
     return as_text(pieces[kept:], tokenizer)
 
 
+@door
 def known_and_unknown(prompt: str, tokenizer, text_encoder) -> list[tuple[str, bool]]:
     """Each word of a prompt with whether training has ever shown it to the model.
 
@@ -106,6 +113,7 @@ def known_and_unknown(prompt: str, tokenizer, text_encoder) -> list[tuple[str, b
     return found
 
 
+@door
 def unknown_words(prompt: str, tokenizer, text_encoder) -> list[str]:
     """The words of a prompt that the model has never seen in training and can make nothing of."""
     return [word for word, known in known_and_unknown(prompt, tokenizer, text_encoder) if not known]
@@ -127,7 +135,7 @@ def words_of(prompt: str, tokenizer) -> list[list[str]]:
     """The tokens of a prompt, word by word: each ends with "</w>" or is one that was added to the vocabulary."""
     added = tokenizer.get_added_vocab()
     words, pieces = [], []
-    for token in _tokenize(prompt, tokenizer):
+    for token in _tokenize(one_text("prompt", prompt), tokenizer):
         pieces.append(token)
         if token.endswith("</w>") or token in added:
             words.append(pieces)

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..arguments import whole_number
+from ..arguments import door, kind_of, two_numbers, whole_number
+from ..arguments import several as listed
 from ..pictures import to_rgb
 
 
@@ -55,7 +56,7 @@ class AttentionMaps:
             raise ValueError("these maps are empty: call the U-Net inside of `with watch_attention(unet) as maps:`.")
         steps = several("steps", steps, range(len(self.calls)))
         names = several("layers", layers, list(self.layers))
-        size = tuple(size or max(self.layers.values()))
+        size = max(self.layers.values()) if size is None else two_numbers("size", size, 1)
         total = torch.zeros(size)
         for probs in (self.calls[step][name] for step in steps for name in names):
             wanted = several("positions", positions, range(probs.shape[-1]))
@@ -72,13 +73,19 @@ class AttentionMaps:
 
 def several(argument: str, value, allowed) -> list:
     """One thing or several as a list, all of `allowed` for None; a ValueError if any is not in it."""
-    chosen = list(allowed) if value is None else [value] if isinstance(value, (int, str)) else list(value)
-    if not chosen or not set(chosen) <= set(allowed):
+    chosen = list(allowed) if value is None else [value] if isinstance(value, (int, str)) else listed(argument, value)
+    if not chosen or not all(_is_one_of(one, allowed) for one in chosen):
         choices = f"{allowed[0]} to {allowed[-1]}" if isinstance(allowed, range) else ", ".join(allowed)
         raise ValueError(f"{argument}={value!r}: choose one or several out of {choices}.")
     return chosen
 
 
+def _is_one_of(one, allowed) -> bool:
+    """Whether a name or a number is allowed; an array is neither."""
+    return getattr(one, "ndim", 0) == 0 and not isinstance(one, bool) and one in allowed
+
+
+@door
 def overlay(picture: Image.Image, heat: torch.Tensor, low: float | None = None, high: float | None = None) -> Image.Image:
     """A heat map over a grey copy of a picture, dark blue (`low`) to yellow (`high`); None takes the map's own extremes.
 
@@ -95,6 +102,7 @@ def overlay(picture: Image.Image, heat: torch.Tensor, low: float | None = None, 
     return Image.blend(picture.convert("L").convert("RGB"), colours, 0.65)
 
 
+@door
 def overlap(heat: torch.Tensor, mask: torch.Tensor) -> float:
     """Intersection over union of a mask and the hottest places, as many of them as the mask has: 1 same places, 0 none.
 
@@ -105,8 +113,9 @@ def overlap(heat: torch.Tensor, mask: torch.Tensor) -> float:
     Raises:
         ValueError: different shapes, or an empty mask.
     """
-    if heat.shape != mask.shape or not mask.any():
-        raise ValueError(f"mask={tuple(mask.shape)} with {int(mask.sum())} true places must fit heat, {tuple(heat.shape)}.")
+    if not torch.is_tensor(mask) or heat.shape != mask.shape or not 0 < int((mask != 0).sum()) <= mask.numel():
+        raise ValueError(f"mask must be a tensor {tuple(heat.shape)}, as heat is, true somewhere; it is {kind_of(mask)}.")
+    mask = mask != 0
     hot = torch.zeros(mask.numel(), dtype=torch.bool)
     hot[heat.flatten().argsort(descending=True, stable=True)[: int(mask.sum())]] = True
     both = (hot & mask.bool().flatten()).sum()

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageChops, ImageFilter
 
-from ..arguments import in_our_words, seed_number, two_numbers, whole_number
+from ..arguments import check_tensor, door, one_text, seed_number, two_numbers, whole_number
 from ..autoencoder import check_size, latents_to_pil
 from ..components import Components
 from ..drawing import latent_and_noise
@@ -22,7 +22,7 @@ from ..text import embed_prompt
 LINE = (255, 0, 200)  # the colour of outlines, which no icon has
 
 
-@in_our_words
+@door
 def invert(
     unet,
     scheduler,
@@ -66,6 +66,7 @@ def invert(
     return _last(islice(steps, num_inference_steps - start_step), latents)
 
 
+@door
 def keep_outside(
     mask: torch.Tensor, image_latents: torch.Tensor, noise: torch.Tensor, scheduler, num_inference_steps: int = 50
 ) -> Callable[[Step], torch.Tensor]:
@@ -84,9 +85,10 @@ def keep_outside(
     Raises:
         ValueError: a mask outside 0 to 1, or of another height or width than the latents.
     """
+    check_tensor("mask", mask, "(n, 1, h, w)")
     if mask.shape[-2:] != image_latents.shape[-2:]:
         raise ValueError(f"mask is {tuple(mask.shape)} for latents {tuple(image_latents.shape)}; make it by `mask_to_latents`.")
-    if mask.min() < 0 or mask.max() > 1:
+    if not (mask.min() >= 0 and mask.max() <= 1):
         raise ValueError(f"mask holds values from {mask.min():g} to {mask.max():g}; they must lie in 0 (keep) to 1 (draw).")
     scheduler = copy.deepcopy(scheduler)
     set_timesteps(scheduler, num_inference_steps)
@@ -98,7 +100,7 @@ def keep_outside(
     return on_step
 
 
-@in_our_words
+@door
 def inpaint(
     components: Components,
     prompt: str,
@@ -129,7 +131,8 @@ def inpaint(
     image_latents, noise = latent_and_noise(components, image, seed_number("seed", seed))
     scheduler = copy.deepcopy(components.scheduler)
     set_timesteps(scheduler, num_inference_steps)
-    embeds, negative = (embed_prompt(p, components.tokenizer, components.text_encoder) for p in (prompt, negative_prompt))
+    texts = one_text("prompt", prompt), one_text("negative_prompt", negative_prompt)
+    embeds, negative = (embed_prompt(text, components.tokenizer, components.text_encoder) for text in texts)
     white = mask_to_latents(mask, components).to(noise)
     settings = dict(guidance_scale=guidance_scale, num_inference_steps=num_inference_steps, negative_embeds=negative)
     settings["on_step"] = keep_outside(white, image_latents, noise, scheduler, num_inference_steps)
@@ -137,6 +140,7 @@ def inpaint(
     return latents_to_pil(_last(steps, noise), components.vae)[0]
 
 
+@door
 def mask_to_latents(mask, components: Components) -> torch.Tensor:
     """A mask of pixels as (1, 1, h, w) of 0 and 1: a latent is drawn if any of its pixels is.
 
@@ -174,7 +178,7 @@ def outpainting_canvas(image: Image.Image, size: tuple[int, int], at: tuple[int,
     columns, rows = np.arange(width) - x, np.arange(height) - y
     inside = ((rows >= 0) & (rows < image.height))[:, None] & ((columns >= 0) & (columns < image.width))
     if not inside.any():
-        raise ValueError(f"at={at}: no part of a picture of {image.size} lies on a canvas of {size} (width, height).")
+        raise ValueError(f"at={at}: no part of a picture of {image.size} lies on a canvas of size={size} (width, height).")
     drawn_out = pixels[rows.clip(0, image.height - 1)[:, None], columns.clip(0, image.width - 1)]
     return Image.fromarray(drawn_out), Image.fromarray(np.where(inside, 0, 255).astype(np.uint8))
 

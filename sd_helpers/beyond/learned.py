@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from ..arguments import door
 from ..components import Components
 from ..text import as_prompts, encode_embeddings
 
@@ -30,6 +31,7 @@ class LearnedWord:
         return [self.word] + [f"{self.word}_{i}" for i in range(1, len(self.rows))]
 
 
+@door
 def embed_word(prompt, word: str, rows: torch.Tensor, tokenizer, text_encoder) -> torch.Tensor:
     """`embed_prompt` for prompts with a word that has rows of its own; gradients flow to the rows.
 
@@ -76,6 +78,7 @@ def check_word(word: str, tokenizer) -> str:
     return word
 
 
+@door
 def with_word(components: Components, learned: LearnedWord) -> Components:
     """Components that know the word: copies of the tokenizer and the text encoder, with a new token for each of its rows.
 

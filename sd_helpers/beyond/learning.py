@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import torch
 
-from ..arguments import in_our_words, seed_number, whole_number
+from ..arguments import door, seed_number, whole_number
 from ..autoencoder import pil_to_latent
 from ..components import Components
 from ..notebook.stepwise import OnStep, Training
@@ -45,7 +45,7 @@ def learn_word(components, pictures, prompts, word, *, num_steps: int = 120, on_
     return word_training(components, pictures, prompts, word, **settings).run(num_steps, on_step)
 
 
-@in_our_words
+@door
 def word_training(
     components: Components,
     pictures: list,
@@ -96,7 +96,7 @@ def learn_lora(components, pictures, prompts, *, num_steps: int = 60, on_step: O
     return lora_training(components, pictures, prompts, **settings).run(num_steps, on_step)
 
 
-@in_our_words
+@door
 def lora_training(
     components: Components,
     pictures: list,

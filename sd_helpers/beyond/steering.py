@@ -12,11 +12,12 @@ from collections.abc import Callable
 import torch
 from PIL import Image
 
-from ..arguments import real_number, whole_number
+from ..arguments import door, kind_of, one_text, real_number, several, whole_number
 
 SCALE = 2.0**10  # of losses while their gradient is taken: in half precision one pixel's share of a mean is too small a number
 
 
+@door
 def steer(loss: Callable, strength: float, vae, every: int = 1, predict: Callable | None = None) -> Callable:
     """An `on_noise` for `denoise` that lowers a loss: classifier guidance (Dhariwal and Nichol 2021), with any loss.
 
@@ -33,6 +34,7 @@ def steer(loss: Callable, strength: float, vae, every: int = 1, predict: Callabl
     Raises:
         ValueError: a strength that is no finite number, `every` below 1; while drawing, a loss as in `loss_gradient`.
     """
+    _check_loss(loss)
     every = whole_number("every", every, 1, remedy="1 steers at every step, 5 at every fifth.")
     strength = real_number("strength", strength, remedy="0 changes nothing.")
 
@@ -44,6 +46,7 @@ def steer(loss: Callable, strength: float, vae, every: int = 1, predict: Callabl
     return on_noise
 
 
+@door
 def loss_gradient(step, loss: Callable, vae, predict: Callable | None = None) -> torch.Tensor:
     """The gradient of a loss on the predicted x0 with respect to x0 + sigma * noise, which is latents / signal.
 
@@ -57,6 +60,7 @@ def loss_gradient(step, loss: Callable, vae, predict: Callable | None = None) ->
     Raises:
         ValueError: a loss of another shape than (n,) or (), or one that does not depend on its input.
     """
+    _check_loss(loss)
     with torch.enable_grad():
         latents = step.latents.detach().requires_grad_()
         noise_pred = step.noise_pred if predict is None else predict(latents, step)
@@ -71,17 +75,25 @@ def loss_gradient(step, loss: Callable, vae, predict: Callable | None = None) ->
     return gradient.float() * step.signal / SCALE
 
 
+def _check_loss(loss) -> None:
+    if not callable(loss):
+        raise ValueError(f"loss must be a function of pixels (n, 3, H, W), not {kind_of(loss)}.")
+
+
+@door
 def decoded(latents: torch.Tensor, vae) -> torch.Tensor:
     """Latents (n, 4, h, w) as pixels (n, 3, H, W), about [-1, 1], float32, not clipped, so that every gradient gets through."""
     return vae.decode(latents / vae.config.scaling_factor).sample.float()
 
 
+@door
 def blueness(pixels: torch.Tensor) -> torch.Tensor:
     """How blue pictures are, (n,): mean of blue less the mean of red and green, -1 (yellow) to 1 (blue), 0 for all greys."""
     red, green, blue = (pixels / 2).mean(dim=(2, 3)).unbind(dim=1)  # of a range of 1, as levels / 255 are
     return blue - (red + green) / 2
 
 
+@door
 def colour_loss(pixels: torch.Tensor, colour) -> torch.Tensor:
     """Mean squared distance of all pixels to one colour, (n,).
 
@@ -94,28 +106,34 @@ def colour_loss(pixels: torch.Tensor, colour) -> torch.Tensor:
     return palette_loss(pixels, [colour])
 
 
+@door
 def palette_loss(pixels: torch.Tensor, colours) -> torch.Tensor:
     """Mean squared distance of every pixel to the nearest of several colours, (n,); colours as in `colour_loss`."""
-    palette = torch.stack([as_colour(colour) for colour in colours]).to(pixels)  # (k, 3)
+    palette = [as_colour(colour) for colour in several("colours", colours)]
+    if not palette:
+        raise ValueError("colours is empty: give at least one.")
+    palette = torch.stack(palette).to(pixels)  # (k, 3)
     distances = (pixels[:, None] - palette[:, :, None, None]).square().mean(dim=2)  # (n, k, H, W)
     return distances.amin(dim=1).mean(dim=(1, 2))
 
 
 def as_colour(colour) -> torch.Tensor:
     """A named or RGB colour as (3,) in [-1, 1], or a ValueError as in `colour_loss`."""
-    from ..gallery import BACKGROUNDS, checked_background
+    from ..gallery import BACKGROUNDS
 
-    rgb = BACKGROUNDS[checked_background(colour)] if isinstance(colour, str) else tuple(colour)
+    rgb = BACKGROUNDS.get(colour, ()) if isinstance(colour, str) else several("colour", colour)
     if len(rgb) != 3 or not all(isinstance(v, numbers.Real) and 0 <= v <= 255 for v in rgb):
         raise ValueError(f"colour={colour!r} must be three numbers of 0 to 255, or a name: {', '.join(BACKGROUNDS)}.")
     return torch.tensor(rgb, dtype=torch.float32) / 127.5 - 1
 
 
+@door
 def symmetry_loss(pixels: torch.Tensor) -> torch.Tensor:
     """Mean squared difference of pictures from their mirror images, left for right, (n,)."""
     return (pixels - pixels.flip(dims=(3,))).square().mean(dim=(1, 2, 3))
 
 
+@door
 def likeness_loss(pixels: torch.Tensor, target: Image.Image, encode: Callable | None = None) -> torch.Tensor:
     """Mean squared distance from a target picture, (n,), pixel by pixel or as an encoder sees both.
 
@@ -133,9 +151,10 @@ def likeness_loss(pixels: torch.Tensor, target: Image.Image, encode: Callable | 
     return (pixels - target).square().flatten(1).mean(dim=1)
 
 
+@door
 def prompt_loss(pixels: torch.Tensor, prompt: str) -> torch.Tensor:
     """CLIP guidance's loss, (n,): 1 less the cosine of pictures and prompt by the miniature CLIP; emoji only."""
     from ..metrics import picture_tower
 
-    tower = picture_tower()
+    prompt, tower = one_text("prompt", prompt), picture_tower()
     return 1 - tower.embed_pictures(pixels.float().cpu()) @ tower.embed_prompts([prompt])[0]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from ..arguments import whole_number
+from ..arguments import real_number, several, whole_number
 from ..pictures import all_rgb, to_rgb
 
 if TYPE_CHECKING:
@@ -31,12 +31,12 @@ def contact_sheet(pictures: list[Image.Image], columns: int | None = None, scale
     Raises:
         ValueError: no pictures, or pictures of different sizes.
     """
-    pictures, scale = all_rgb(pictures), whole_number("scale", scale, 1)
+    pictures, scale = all_rgb(pictures), whole_number("scale", scale, 1, 100)
     sizes = {p.size for p in pictures}
     if len(sizes) != 1:
         raise ValueError(f"a contact sheet needs pictures of one size, not of {sorted(sizes)} (width, height).")
     width, height = (side * scale for side in sizes.pop())
-    columns = len(pictures) if columns is None else whole_number("columns", columns, 1)
+    columns = len(pictures) if columns is None else whole_number("columns", columns, 1, 1000)
     rows = -(-len(pictures) // columns)
     sheet = Image.new("RGB", (columns * (width + GAP) - GAP, rows * (height + GAP) - GAP), "white")
     for i, picture in enumerate(pictures):
@@ -60,12 +60,13 @@ def show(picture: Image.Image | Figure, width: int | None = None, alt: str = "")
 
     if not hasattr(picture, "savefig"):
         picture = to_rgb(picture, "picture")
-        return Shown(_jpeg(picture), format="jpeg", width=width or picture.width, alt=alt or None)
+        width = picture.width if width is None else whole_number("width", width, 1)
+        return Shown(_jpeg(picture), format="jpeg", width=width, alt=str(alt) or None)
     drawn, buffer = io.BytesIO(), io.BytesIO()
     picture.savefig(drawn, format="png", dpi=90)
     # Plots have few colours: 64 are as good to the eye as all, in a quarter of the bytes.
     Image.open(drawn).convert("RGB").quantize(64).save(buffer, "PNG", optimize=True)
-    return Shown(buffer.getvalue(), format="png", width=width, alt=alt or None)
+    return Shown(buffer.getvalue(), format="png", width=width, alt=str(alt) or None)
 
 
 def grid(pictures: list[Image.Image], rows: list[str], columns: list[str] = (), width: int = 96, alt: str = ""):
@@ -85,7 +86,8 @@ def grid(pictures: list[Image.Image], rows: list[str], columns: list[str] = (), 
     """
     from IPython.display import HTML
 
-    pictures, rows, columns = all_rgb(pictures), list(rows), list(columns)
+    pictures, rows, columns = all_rgb(pictures), several("rows", rows), several("columns", columns)
+    width = whole_number("width", width, 1)
     per_row = len(columns) or (len(pictures) // len(rows) if rows else 0)
     if not rows or len(pictures) != len(rows) * per_row:
         raise ValueError(f"{len(pictures)} pictures do not fill a grid of {len(rows)} rows and {per_row} columns.")
@@ -107,7 +109,7 @@ def captioned(picture: Image.Image, caption: str, width: int = 256):
     """A picture with a line of text under it, as one output: IPython.display.HTML."""
     from IPython.display import HTML
 
-    text = html.escape(caption, quote=True)
+    text, width = html.escape(str(caption), quote=True), whole_number("width", width, 1)
     return HTML(f'<img alt="{text}" width="{width}" src="{_webp(to_rgb(picture, "picture"))}"><div>{text}</div>')
 
 
@@ -137,14 +139,14 @@ def film(pictures: list[Image.Image], seconds: float = 5.0, width: int = 256, al
     """
     from IPython.display import HTML
 
-    pictures = all_rgb(pictures)
+    pictures, width, seconds = all_rgb(pictures), whole_number("width", width, 1), real_number("seconds", seconds, 0, 3600)
     durations = [max(20, round(1000 * seconds / len(pictures)))] * len(pictures)
     durations[-1] += 1000
     buffer = io.BytesIO()
     first, *rest = pictures
     first.save(buffer, "WEBP", save_all=True, append_images=rest, duration=durations, loop=0, quality=85)
     data = base64.b64encode(buffer.getvalue()).decode()
-    return HTML(f'<img alt="{html.escape(alt, quote=True)}" width="{width}" src="data:image/webp;base64,{data}">')
+    return HTML(f'<img alt="{html.escape(str(alt), quote=True)}" width="{width}" src="data:image/webp;base64,{data}">')
 
 
 def thumbnail(picture: Image.Image, side: int = 64) -> Image.Image:

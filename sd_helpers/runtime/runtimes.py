@@ -15,7 +15,7 @@ SHAPES = 16  # of inputs, for which a compiled U-Net is kept
 
 def check_runtime(runtime: str | None) -> None:
     """A ValueError unless it is None or one of `RUNTIMES`."""
-    if runtime is not None and runtime not in RUNTIMES:
+    if runtime is not None and not (isinstance(runtime, str) and runtime in RUNTIMES):
         raise ValueError(f"runtime={runtime!r} must be None, which chooses, or one of {', '.join(map(repr, RUNTIMES))}.")
 
 

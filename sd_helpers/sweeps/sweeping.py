@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from ..arguments import in_our_words, real_number, seed_number, whole_number
+from ..arguments import door, real_number, seed_number, true_or_false, whole_number
 from ..components import Components
 from ..drawing import batch_limit
 from ..loop import check_start_step
@@ -55,7 +55,7 @@ class Sweep:
         return self.grid().data
 
 
-@in_our_words
+@door
 def sweep(
     components: Components,
     prompt: str,
@@ -119,6 +119,7 @@ def sweep(
     shown = None
     left = [cell for cell in sorted(set(cells)) if cell not in pictures]
     batch_size = _batch_size(batch_size, height, width, left, client)
+    progress = true_or_false("progress", progress)
     with tqdm(total=steps_of(cells, request), disable=not progress, desc="sweep", leave=False) as bar:
         bar.update(bar.total - steps_of(left, request))
         if client is None:
