@@ -105,7 +105,7 @@ PARTS = {
 TENSORS = {
     "latents": "(n, 4, h, w)", "noise": "(n, 4, h, w)", "image_latents": "(n, 4, h, w)", "pixels": "(n, 3, H, W)",
     "prompt_embeds": "(n, 77, D)", "negative_embeds": "(n, 77, D)",
-    "inputs_embeds": "(n, 77, D)", "heat": "(height, width)",
+    "heat": "(height, width)",
 }  # fmt: skip
 
 
@@ -115,16 +115,18 @@ def door(function):
     An argument that the function lacks is a TypeError that says what it is called here, or what there is.
     """
     signature = inspect.signature(function)
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
 
     @functools.wraps(function)
     def checked(*args, **kwargs):
         for name in kwargs:
-            if name not in signature.parameters:
+            if name not in signature.parameters and not takes_any:
                 ours = FROM_DIFFUSERS.get(name)
                 remedy = f"use {ours}" if ours else f"it takes {', '.join(signature.parameters)}"
                 raise TypeError(f"{function.__name__}() takes no {name!r}: {remedy}.")
         for name, value in signature.bind(*args, **kwargs).arguments.items():
-            if value is None and signature.parameters[name].default is None:
+            parameter = signature.parameters[name]
+            if value is None and (parameter.default is None or "None" in str(parameter.annotation)):
                 continue
             if name in PARTS:
                 check_part(name, value)

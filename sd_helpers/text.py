@@ -66,7 +66,12 @@ def encode_embeddings(inputs_embeds: torch.Tensor, text_encoder) -> torch.Tensor
     """
     config = text_encoder.config
     shape = tuple(getattr(inputs_embeds, "shape", ()))
-    if len(shape) != 3 or shape[2] != config.hidden_size or not 0 < shape[1] <= config.max_position_embeddings:
+    if (
+        not torch.is_tensor(inputs_embeds)
+        or len(shape) != 3
+        or shape[2] != config.hidden_size
+        or not 0 < shape[1] <= config.max_position_embeddings
+    ):
         raise ValueError(
             f"inputs_embeds of shape {shape} must be (n, {config.max_position_embeddings}, {config.hidden_size}): "
             "start from token_embeddings(prompt, tokenizer, text_encoder)."
@@ -125,7 +130,9 @@ def _token_ids(prompt, tokenizer) -> torch.Tensor:
     for text in prompts:
         lost = lost_words(text, tokenizer)
         if lost:
-            warnings.warn(f"The prompt is too long: the model does not see its end, {lost!r}. Shorten it.", stacklevel=3)
+            warnings.warn(
+                f"The prompt is too long: the model does not see its end, {lost!r}. Shorten it.", stacklevel=4
+            )  # past `door`
     return tokenizer(
         prompts, padding="max_length", max_length=tokenizer.model_max_length, truncation=True, return_tensors="pt"
     ).input_ids

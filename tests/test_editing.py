@@ -118,7 +118,12 @@ def test_keep_outside_refuses_a_mask_that_does_not_fit(components, latents):
     with pytest.raises(ValueError, match="mask_to_latents"):
         keep_outside(torch.ones(1, 1, 3, 3), latents, latents, components.scheduler)
     with pytest.raises(ValueError, match="from 0 to 255"):
-        keep_outside(torch.tensor([0.0, 255.0])[:, None, None, None].expand(2, 1, *latents.shape[2:]), latents, latents, None)
+        keep_outside(
+            torch.tensor([0.0, 255.0])[:, None, None, None].expand(2, 1, *latents.shape[2:]),
+            latents,
+            latents,
+            components.scheduler,
+        )
 
 
 def test_one_white_pixel_makes_its_whole_latent_drawn(components):

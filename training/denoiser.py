@@ -24,8 +24,8 @@ from .scenes import Scenes
 SCHEDULE = dict(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", num_train_timesteps=1000, steps_offset=1)
 EMPTY_CAPTIONS = 0.1  # what classifier-free guidance needs
 FALSE_CAPTIONS = 0.12  # are another picture's, as captions from the web often are: guidance then has something to make up for
-WIDE_STEPS = 0.5  # of all, with half the pictures each
-SCENES = 0.5  # of the square pictures; the others show one thing in the middle
+WIDE_STEPS = 0.4  # of all, with half the pictures each
+SCENES = 0.45  # of the square pictures; the others show one thing in the middle
 STYLED_CAPTIONS = 0.6  # name a style
 
 

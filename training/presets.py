@@ -57,9 +57,9 @@ PRESETS = {
         size=128, vae_channels=(24, 32, 64, 96), concepts=("concepts_cpu.txt", "concepts_further.txt"), further=True,
         autoencoder=None, growing=None,
         clip=Stage(steps=1800, batch=144, lr=7e-4),
-        denoiser=Stage(steps=16000, batch=16, lr=6e-4, warmup=200),
+        denoiser=Stage(steps=64000, batch=16, lr=6e-4, warmup=200),
         variants=2, scenes=8000, precision="bf16",
-        duration="under two hours on two cores with AMX, several times that on older ones",
+        duration="four hours on two cores",
     ),
     "gpu": Preset(
         size=128, vae_channels=(32, 64, 96, 96), concepts=(),

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import torch
 
-from ..arguments import door, kind_of, whole_number
+from ..arguments import door, whole_number
 from ..text import as_text, words_of
 from .attention_maps import AttentionMaps, several
 
@@ -81,8 +81,10 @@ def watch_attention(unet, *, num_images: int = 1, max_side: int = 32, heads: boo
     Raises:
         ValueError: num_images or max_side is no whole number from 1.
     """
-    if not hasattr(unet, "attn_processors"):
-        raise ValueError(f"unet must be a UNet2DConditionModel, such as components.unet, not {kind_of(unet)}.")
+    try:
+        unet.attn_processors  # noqa: B018
+    except AttributeError as error:
+        raise ValueError(f"unet must be a UNet2DConditionModel, such as components.unet: {error}.") from None
     num_images, max_side = whole_number("num_images", num_images, 1), whole_number("max_side", max_side, 1)
     maps, latent = AttentionMaps(), {}
 

@@ -8,17 +8,23 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from PIL import Image
 
 from ..arguments import door, kind_of, one_text, real_number, several, whole_number
 
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL
+
 SCALE = 2.0**10  # of losses while their gradient is taken: in half precision one pixel's share of a mean is too small a number
 
 
 @door
-def steer(loss: Callable, strength: float, vae, every: int = 1, predict: Callable | None = None) -> Callable:
+def steer(
+    loss: Callable, strength: float, vae: AutoencoderKL | None, every: int = 1, predict: Callable | None = None
+) -> Callable:
     """An `on_noise` for `denoise` that lowers a loss: classifier guidance (Dhariwal and Nichol 2021), with any loss.
 
     The noise prediction becomes noise_pred + strength * sigma * gradient, which moves the predicted x0 by
@@ -47,7 +53,7 @@ def steer(loss: Callable, strength: float, vae, every: int = 1, predict: Callabl
 
 
 @door
-def loss_gradient(step, loss: Callable, vae, predict: Callable | None = None) -> torch.Tensor:
+def loss_gradient(step, loss: Callable, vae: AutoencoderKL | None, predict: Callable | None = None) -> torch.Tensor:
     """The gradient of a loss on the predicted x0 with respect to x0 + sigma * noise, which is latents / signal.
 
     Args:
