@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import copy
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -71,14 +71,33 @@ class Components:
         return pipeline
 
     def save(self, folder: str | os.PathLike) -> None:
-        """Write a folder in diffusers' layout, which `load` and plain diffusers both read."""
+        """Write a folder in diffusers' layout, which `load` and plain diffusers both read; a LoRA goes into the weights."""
         from diffusers import LMSDiscreteScheduler
 
         from .schedulers import scheduler_like
 
         pipeline = self.pipeline()
+        pipeline.register_modules(unet=without_adapters(pipeline.unet), text_encoder=without_adapters(pipeline.text_encoder))
         pipeline.register_modules(scheduler=scheduler_like(self.scheduler, LMSDiscreteScheduler))
         pipeline.save_pretrained(folder)
+
+
+def without_adapters(module):
+    """The module itself, or, where it has LoRA, a copy with that worked into its weights."""
+    if not getattr(module, "peft_config", None):
+        return module
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    module = copy.deepcopy(module)
+    for name, layer in list(module.named_modules()):
+        if isinstance(layer, BaseTunerLayer):
+            if not layer.disable_adapters:
+                layer.merge()
+            parent, _, child = name.rpartition(".")
+            setattr(module.get_submodule(parent), child, layer.get_base_layer())
+    del module.peft_config
+    module._hf_peft_config_loaded = False  # or the libraries would refuse another
+    return module
 
 
 @door
@@ -86,8 +105,8 @@ def load(model: str | os.PathLike | None = None, *, device=None, dtype=None, run
     """Load a model's parts, weights frozen, in evaluation mode.
 
     Args:
-        model: "emoji-sd" (comes with this package), a hub id, or a folder in diffusers' layout. None takes the
-            environment variable SD_MODEL, else "emoji-sd".
+        model: "emoji-sd" (comes with this package), a hub id, a folder in diffusers' layout, or a .safetensors file with all of
+            a Stable Diffusion v1. None takes the environment variable SD_MODEL, else "emoji-sd".
         device: where to put it; None takes cuda, else mps, else cpu, and cpu for runtime="openvino".
         dtype: torch.float32, float16 or bfloat16; None takes float16 on cuda for every
             model but emoji-sd, else float32.
@@ -101,6 +120,7 @@ def load(model: str | os.PathLike | None = None, *, device=None, dtype=None, run
             incomplete or corrupt; a device that is not there; a dtype that is none; a runtime that is unknown, not
             installed, or not for this device. The library's own error is chained.
     """
+    from .files import broken_folder, check_fit, download, read, read_file
     from .runtime import threads, unchanged
     from .runtime.devices import checked_dtype, pick_device, pick_dtype, reasons_for
     from .runtime.runtimes import check_runtime, faster
@@ -114,11 +134,14 @@ def load(model: str | os.PathLike | None = None, *, device=None, dtype=None, run
     dtype = dtype or pick_dtype(device, name)
     check_runtime(runtime)
     try:
-        parts = _read(source, dtype, local_only=True)
+        parts = read_file(source, dtype) if os.path.isfile(source) else read(source, dtype, local_only=True)
     except Exception as error:
+        if os.path.isfile(source):
+            raise
         if os.path.isdir(source):
-            raise _broken_folder(source, error) from error
-        parts = _download(source, dtype)
+            raise broken_folder(source, error) from error
+        parts = download(source, dtype)
+    check_fit(parts, name)
     for module in (parts["vae"], parts["text_encoder"], parts["unet"]):
         module.to(device).requires_grad_(False).eval()
     drawn_by_openvino = runtime is None and unchanged.remember(parts["unet"])
@@ -133,67 +156,3 @@ def load(model: str | os.PathLike | None = None, *, device=None, dtype=None, run
         threads.suit(parts["text_encoder"], 0)  # or it would round by what was drawn before
     parts["unet"] = faster(parts["unet"], runtime)
     return Components(**parts, device=device, dtype=dtype, name=name, reasons=reasons)
-
-
-def _read(source: str, dtype, local_only: bool) -> dict:
-    """Read every part, each by the class that SD v1 uses, and check that none lacks anything."""
-    from diffusers import AutoencoderKL, UNet2DConditionModel
-    from transformers import CLIPTextModel, CLIPTokenizer
-
-    models.show_bars(not local_only)
-    network = dict(local_files_only=local_only)
-    parts = dict(
-        tokenizer=CLIPTokenizer.from_pretrained(source, subfolder="tokenizer", **network),
-        scheduler=_read_scheduler(source, network),
-    )
-    classes = dict(vae=AutoencoderKL, text_encoder=CLIPTextModel, unet=UNet2DConditionModel)
-    for part, cls in classes.items():
-        dtype_argument = {"dtype" if part == "text_encoder" else "torch_dtype": dtype}
-        parts[part], found = cls.from_pretrained(source, subfolder=part, output_loading_info=True, **dtype_argument, **network)
-        # The libraries would fill what is missing with random numbers.
-        if found["missing_keys"]:
-            raise OSError(f"{part} lacks weights, such as {min(found['missing_keys'])}")
-    tokens, rows = len(parts["tokenizer"]), parts["text_encoder"].get_input_embeddings().num_embeddings
-    if tokens != rows:
-        raise OSError(f"the tokenizer has {tokens} tokens, the text encoder {rows}")
-    return parts
-
-
-def _read_scheduler(source: str, network: dict):
-    """An LMS scheduler over the noise schedule the model was trained with, whatever scheduler its folder names."""
-    from diffusers import DDPMScheduler
-
-    from .schedulers import LMSScheduler, scheduler_like
-
-    return scheduler_like(DDPMScheduler.from_pretrained(source, subfolder="scheduler", **network), LMSScheduler)
-
-
-def _download(source: str, dtype) -> dict:
-    import huggingface_hub
-
-    try:
-        huggingface_hub.model_info(source, timeout=10)  # is it there? The download itself would retry for minutes
-        print(f"{source} is not on this machine yet: downloading it, several gigabytes, once.", flush=True)
-        return _read(source, dtype, local_only=False)
-    except Exception as error:
-        raise ValueError(
-            f"model={source!r} is not on this machine and could not be downloaded ({type(error).__name__}). Check the "
-            f"name and the network; offline, use {models.EMBEDDED!r}, which comes with this package, or a folder that "
-            f"you saved before with `components.save(folder)`. Known hub ids: {', '.join(models.HUB_IDS)}."
-        ) from error
-
-
-def _broken_folder(folder: str, error: Exception) -> ValueError:
-    """Say which part of a folder cannot be read, by what is wrong with its files."""
-    for part in models.PARTS:
-        for file in sorted(os.listdir(os.path.join(folder, part))):
-            if file.endswith(".json"):
-                try:
-                    with open(os.path.join(folder, part, file), encoding="utf-8") as opened:
-                        json.load(opened)
-                except ValueError:
-                    return ValueError(f"model folder {folder!r}: {part}/{file} is not valid JSON. Copy the folder again.")
-    return ValueError(
-        f"model folder {folder!r} is incomplete or corrupt: {type(error).__name__}: {error}. Copy or download it again; each "
-        f"of {', '.join(models.PARTS)} needs its configuration and, if it is a network, its weights."
-    )

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 
 from .arguments import door, real_number
+from .schedulers import noise_of
 
 
 def guided(noise_uncond, noise_cond, guidance_scale: float):
@@ -43,12 +44,15 @@ def scale_function(guidance_scale) -> Callable:
 
 
 @door
-def noise_predictor(unet, prompt_embeds, negative_embeds=None, guidance_scale: float = 1.0) -> Callable:
+def noise_predictor(
+    unet, prompt_embeds, negative_embeds=None, guidance_scale: float = 1.0, prediction_type: str = "epsilon"
+) -> Callable:
     """A `predict` for `steer`: the noise prediction as a differentiable function of (latents, step), guided as the loop's.
 
     Args:
         prompt_embeds, negative_embeds: (n, 77, D) or (1, 77, D), from `embed_prompt`, the ones the loop was given.
         guidance_scale: a number, the loop's; at 1 (or less) negative_embeds are not needed.
+        prediction_type: what the U-Net answers, `scheduler.config.prediction_type`.
 
     Raises:
         ValueError: a guidance_scale above 1 without negative_embeds.
@@ -62,6 +66,7 @@ def noise_predictor(unet, prompt_embeds, negative_embeds=None, guidance_scale: f
         contexts = [prompt_embeds] if guidance_scale <= 1 else [negative_embeds, prompt_embeds]
         context = torch.cat([embeds.expand(len(latents), -1, -1) for embeds in contexts]).to(latents)
         noise = unet(torch.cat([model_input] * len(contexts)), step.timestep, context, return_dict=False)[0]
-        return noise if guidance_scale <= 1 else guided(*noise.chunk(2), guidance_scale)
+        noise = noise if guidance_scale <= 1 else guided(*noise.chunk(2), guidance_scale)
+        return noise_of(noise, model_input, step.sigma, prediction_type)
 
     return predict

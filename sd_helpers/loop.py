@@ -11,7 +11,7 @@ import torch
 from .arguments import door, kind_of, whole_number
 from .guidance import guided, scale_function
 from .runtime.openvino_unet import for_drawing
-from .schedulers import check_scheduler, noise_level, set_timesteps, step_noise
+from .schedulers import check_scheduler, noise_level, noise_of, set_timesteps, step_noise
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,10 @@ def denoise(
             start_step out of range, a scheduler that `check_scheduler` refuses.
     """
     check_scheduler(scheduler)
+    answers = scheduler.config.prediction_type
     wide = getattr(getattr(unet, "config", None), "cross_attention_dim", None)
     unet, scheduler = for_drawing(unet), copy.deepcopy(scheduler)
+    scheduler.register_to_config(prediction_type="epsilon")  # noise is what it gets, whatever the U-Net answers
     num_inference_steps = set_timesteps(scheduler, num_inference_steps)
     start_step = check_start_step(start_step, num_inference_steps)
     begin = start_step * scheduler.order
@@ -92,14 +94,14 @@ def denoise(
             "embed_prompt('', tokenizer, text_encoder), or guidance_scale=1."
         )
 
-    def predict_noise(model_input, timestep, scale):
+    def predict_noise(model_input, timestep, scale, sigma):
         if torch.is_tensor(scale) and scale.shape != (len(latents), 1, 1, 1):
             raise ValueError(f"guidance_scale is a tensor {tuple(scale.shape)}: one number for each latent is (n, 1, 1, 1).")
         if not torch.is_tensor(scale) and scale <= 1:
-            return asked(model_input, timestep, prompt_embeds)
+            return noise_of(asked(model_input, timestep, prompt_embeds), model_input, sigma, answers)
         context = torch.cat([negative_embeds, prompt_embeds])
         pair = asked(torch.cat([model_input] * 2), timestep, context)
-        return guided(*pair.chunk(2), scale)
+        return noise_of(guided(*pair.chunk(2), scale), model_input, sigma, answers)
 
     def asked(model_input, timestep, context):
         noise = unet(model_input, timestep, context, return_dict=False)[0]
@@ -119,7 +121,7 @@ def _steps(scheduler, indices, latents, predict_noise, scale_at, extra, on_noise
         timestep = scheduler.timesteps[index]
         signal, sigma = noise_level(scheduler, index)
         model_input = scheduler.scale_model_input(latents, timestep)
-        noise_pred = predict_noise(model_input, there[index], scale_at(index))
+        noise_pred = predict_noise(model_input, there[index], scale_at(index), sigma)
         state = Step(index, float(timestep), sigma, signal, latents, noise_pred, latents / signal - sigma * noise_pred)
 
         replacement = on_noise(state) if on_noise else None

@@ -88,8 +88,10 @@ def find(model: str) -> str:
     """
     if model == EMBEDDED:
         return _checked(EMBEDDED_FOLDER)
-    if Path(model).is_dir():
-        return _checked(Path(model))
+    if Path(model).expanduser().is_dir():
+        return _checked(Path(model).expanduser())
+    if Path(model).expanduser().is_file():
+        return str(Path(model).expanduser())
     owner, slash, repository = model.partition("/")
     if slash and owner and repository and "/" not in repository and owner not in (".", "..", "~"):
         return model

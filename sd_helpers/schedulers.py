@@ -10,6 +10,8 @@ from diffusers import LMSDiscreteScheduler
 
 from .arguments import door, kind_of, whole_number
 
+PREDICTED = ("epsilon", "v_prediction")  # what a U-Net may have been trained to answer: the noise, or the velocity
+
 
 class LMSScheduler(LMSDiscreteScheduler):
     """diffusers' LMS sampler, with two differences.
@@ -78,8 +80,8 @@ def check_scheduler(scheduler) -> None:
         raise ValueError(f"{name} cannot draw with this kind of model: it shifts the noise levels of its betas. {usual}.")
     if getattr(config, "use_flow_sigmas", False):
         raise ValueError(f"{name} with use_flow_sigmas=True is for models trained by flow matching; leave it out.")
-    if config.prediction_type != "epsilon":
-        raise ValueError(f"{name} with prediction_type={config.prediction_type!r}: this loop is for 'epsilon', predicted noise.")
+    if config.prediction_type not in PREDICTED:
+        raise ValueError(f"{name} with prediction_type={config.prediction_type!r}: the loop knows {' and '.join(PREDICTED)}.")
     needed = inspect.signature(scheduler.step).parameters.values()
     extra = [p.name for p in needed if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD][3:]
     if extra:
@@ -104,6 +106,23 @@ def set_timesteps(scheduler, num_inference_steps: int) -> int:
     if scheduler.timesteps.dtype == torch.float64:  # Apple's mps has no 64-bit floats
         scheduler.timesteps = scheduler.timesteps.to(torch.float32)
     return num_inference_steps
+
+
+def noise_of(predicted, model_input, sigma, prediction_type: str):
+    """The noise that a U-Net's answer stands for: the answer itself, or worked out of a velocity (Salimans and Ho 2022).
+
+    A velocity is signal * noise - noise_share * x0, in the form where signal**2 + noise_share**2 is 1.
+
+    Args:
+        predicted: (n, 4, h, w), what the U-Net answered; guided or not, since guidance and this are both linear.
+        model_input: (n, 4, h, w), what the U-Net saw, of unit variance.
+        sigma: ratio of noise to signal.
+        prediction_type: "epsilon" or "v_prediction".
+    """
+    if prediction_type == "epsilon":
+        return predicted
+    signal = (1 + sigma**2) ** -0.5
+    return signal * predicted + signal * sigma * model_input
 
 
 def takes_noise(scheduler) -> bool:

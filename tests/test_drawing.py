@@ -1,6 +1,7 @@
 """From prompts to pictures: generate, its seeds and errors, the command line, plain diffusers pipelines."""
 
 import math
+import os
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from sd_helpers import generate, models, starting_noise
+from sd_helpers import denoise, generate, inpaint, load, models, starting_noise, sweep
 from sd_helpers.__main__ import main
 from sd_helpers.metrics import background_of, mean_difference, psnr
 
@@ -145,3 +146,27 @@ def test_plain_diffusers_draws_with_the_folder(kind, picture):
     if kind == "inpainting":
         half = (0, 0, picture.width // 2 - 8, picture.height)
         assert mean_difference(drawn.crop(half), picture.crop(half)) < 25
+
+
+def test_any_code_page_prints(tmp_path):
+    """A terminal whose code page lacks the letters of a prompt or of a file's name."""
+    output = tmp_path / "Füchse.png"
+    command = [sys.executable, "-W", "ignore", "-m", "sd_helpers", "a fox 狐 blargh🦊", "--steps", "2", "-o", str(output)]
+    done = subprocess.run(command, capture_output=True, env=os.environ | {"PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 0 and output.exists(), done.stderr
+    assert b"chse.png" in done.stdout and b"has never seen" in done.stderr and b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "function, argument, ours",
+    [
+        (generate, "strength", "start_step"), (generate, "generator", "seed"),
+        (generate, "num_images_per_prompt", "num_images"),
+        (generate, "callback_on_step_end", "on_step"), (generate, "clip_skip", "hidden_states"), (generate, "eta", "DDPMScheduler"),
+        (generate, "blargh", "guidance_scale"), (inpaint, "mask_image", "mask"), (sweep, "strength", "start_step"),
+        (load, "torch_dtype", "dtype"), (denoise, "callback", "on_step"), (sweep, "steps", "num_inference_steps"),
+    ],
+)  # fmt: skip
+def test_words_of_diffusers_are_answered_with_ours(function, argument, ours):
+    with pytest.raises(TypeError, match=f"{argument}.*{ours}"):
+        function(**{argument: 1})

@@ -87,7 +87,7 @@ def good(components) -> dict:
         "generator_of": dict(seed=0),
         "noise_predictor": dict(unet=c.unet, prompt_embeds=words, negative_embeds=none, guidance_scale=2),
         "steer": dict(loss=sd_helpers.symmetry_loss, strength=1, vae=c.vae, every=1),
-        "loss_gradient": dict(step=step, loss=sd_helpers.symmetry_loss, vae=c.vae),
+        "loss_gradient": dict(step=step, loss=lambda seen: seen.square().mean(dim=(1, 2, 3)), vae=c.vae),
         "decoded": dict(latents=latents, vae=c.vae),
         "blueness": dict(pixels=pixels),
         "colour_loss": dict(pixels=pixels, colour="red"),

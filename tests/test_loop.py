@@ -230,3 +230,45 @@ def test_generate_is_a_caller_of_the_loop(components, picture):
     (again,) = generate(components, "anything", image=picture, start_step=50, progress=False)
     latent = pil_to_latent(picture, components.vae, generator=torch.Generator().manual_seed(0))
     assert mean_difference(again, latents_to_pil(latent, components.vae)[0]) < 0.01
+
+
+class AsVelocity(torch.nn.Module):
+    """A U-Net that answers with the velocity that its noise prediction stands for."""
+
+    def __init__(self, unet, alphas):
+        super().__init__()
+        self.unet, self.alphas, self.config, self.dtype, self.device = unet, alphas, unet.config, unet.dtype, unet.device
+
+    def forward(self, sample, timestep, context, return_dict=False):
+        alpha = self.alphas[int(timestep)]
+        noise = self.unet(sample, timestep, context, return_dict=False)[0]
+        return ((noise - (1 - alpha).sqrt() * sample) / alpha.sqrt(),)
+
+
+@pytest.mark.parametrize("name", ["DDIMScheduler", "DPMSolverMultistepScheduler", "EulerDiscreteScheduler"])
+def test_velocity_and_noise_are_one_picture(components, embeds, name):
+    settings = dict(timestep_spacing="leading")  # whole timesteps, of which the wrapper knows the levels
+    noise, velocity = (
+        scheduler_like(components.scheduler, getattr(diffusers, name), prediction_type=kind, **settings)
+        for kind in ("epsilon", "v_prediction")
+    )
+    unet = AsVelocity(components.unet, components.scheduler.alphas_cumprod)
+    drawing = dict(negative_embeds=embeds[1], guidance_scale=5, num_inference_steps=STEPS)
+    expected = last(denoise(components.unet, noise, start(components, noise), embeds[0], **drawing))
+    assert_close(last(denoise(unet, velocity, start(components, velocity), embeds[0], **drawing)), expected, atol=2e-3, rtol=1e-3)
+    assert velocity.config.prediction_type == "v_prediction"  # the caller's own is as it was
+
+
+@pytest.mark.parametrize("name", ["DDIMScheduler", "EulerDiscreteScheduler"])
+def test_velocity_equals_diffusers_pipeline(components, embeds, name):
+    """The U-Net's answer taken for a velocity: no picture, but the same one."""
+    scheduler = scheduler_like(components.scheduler, getattr(diffusers, name), prediction_type="v_prediction")
+    settings = dict(guidance_scale=3, num_inference_steps=STEPS)
+    ours = last(
+        denoise(components.unet, scheduler, start(components, scheduler), embeds[0], negative_embeds=embeds[1], **settings)
+    )
+    pipeline = components.pipeline()
+    pipeline.scheduler = scheduler
+    texts = dict(prompt_embeds=embeds[0], negative_prompt_embeds=embeds[1])
+    theirs = pipeline(**texts, latents=starting_noise(components, 0), output_type="latent", **settings).images
+    assert_close(ours, theirs, atol=2e-3, rtol=1e-3)

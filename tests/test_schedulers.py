@@ -184,3 +184,14 @@ def test_schedulers_for_other_models_are_refused_when_they_draw(components):
     for overrides in (dict(use_flow_sigmas=True), dict(prediction_type="sample")):
         with pytest.raises(ValueError, match=next(iter(overrides))):
             scheduler_like(components.scheduler, diffusers.DPMSolverMultistepScheduler, **overrides)
+
+
+def test_lms_says_when_all_steps_are_taken():
+    scheduler = LMSScheduler(**SD_V1)
+    scheduler.set_timesteps(3)
+    latents = torch.zeros(1, 4, 8, 8)
+    for t in scheduler.timesteps:
+        scheduler.scale_model_input(latents, t)
+        latents = scheduler.step(latents, t, latents).prev_sample
+    with pytest.raises(ValueError, match="all 3 steps are taken: call set_timesteps"):
+        scheduler.step(latents, scheduler.timesteps[-1], latents)

@@ -1,12 +1,9 @@
-"""Teaching a model a thing from a few pictures: one new row of the token table (textual inversion), or LoRA on the U-Net.
+"""Teaching a model a thing from a few pictures by one new row of the token table: textual inversion.
 
-Gal et al. 2022, "An Image is Worth One Word"; Hu et al. 2021, "LoRA". What is learned is a `LearnedWord`: see `learned`.
+Gal et al. 2022, "An Image is Worth One Word". What is learned is a `LearnedWord`: see `learned`.
 """
 
 from __future__ import annotations
-
-import copy
-from dataclasses import replace
 
 import torch
 
@@ -15,7 +12,8 @@ from ..autoencoder import pil_to_latent
 from ..components import Components
 from ..notebook.stepwise import OnStep, Training
 from ..pictures import all_rgb, fitted
-from ..text import as_prompts, embed_prompt
+from ..schedulers import noise_of
+from ..text import as_prompts
 from .learned import LearnedWord, check_word, embed_word, initial_row
 
 
@@ -34,9 +32,10 @@ def noise_loss(unet, scheduler, latents: torch.Tensor, embeds: torch.Tensor, gen
     share = (torch.arange(n) + torch.rand(n, generator=generator)) / n
     timesteps = (share * steps).long().clamp(max=steps - 1)
     noise = torch.randn(latents.shape, generator=generator).to(latents)
-    signal = scheduler.alphas_cumprod[timesteps].to(latents)[:, None, None, None]
-    noisy = signal.sqrt() * latents + (1 - signal).sqrt() * noise
-    predicted = unet(noisy, timesteps.to(latents.device), embeds, return_dict=False)[0]
+    alpha = scheduler.alphas_cumprod[timesteps].to(latents)[:, None, None, None]
+    noisy = alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
+    answer = unet(noisy, timesteps.to(latents.device), embeds, return_dict=False)[0]
+    predicted = noise_of(answer, noisy, ((1 - alpha) / alpha).sqrt(), scheduler.config.prediction_type)
     return torch.nn.functional.mse_loss(predicted.float(), noise.float())
 
 
@@ -75,7 +74,7 @@ def word_training(
     """
     tokenizer, text_encoder = components.tokenizer, components.text_encoder
     check_word(word, tokenizer)
-    latents, prompts = _pairs(components, pictures, prompts)
+    latents, prompts = pairs(components, pictures, prompts)
     for prompt in prompts:
         if word not in prompt:
             raise ValueError(f"prompts holds {prompt!r}, which lacks the word {word!r} that it should teach.")
@@ -84,63 +83,14 @@ def word_training(
     batch_size = whole_number("batch_size", batch_size, 1)
 
     def loss():
-        chosen = _batch(len(prompts), batch_size, draw)
+        chosen = batch(len(prompts), batch_size, draw)
         embeds = embed_word([prompts[i] for i in chosen], word, row, tokenizer, text_encoder)
         return noise_loss(components.unet, components.scheduler, latents[chosen], embeds, draw)
 
     return Training([row], loss, lambda losses: LearnedWord(word, row.detach().clone(), tuple(losses)), learning_rate)
 
 
-def learn_lora(components, pictures, prompts, *, num_steps: int = 60, on_step: OnStep | None = None, **settings):
-    """LoRA, `num_steps` steps of it. Arguments and result as in `lora_training`, `Training.run`."""
-    return lora_training(components, pictures, prompts, **settings).run(num_steps, on_step)
-
-
-@door
-def lora_training(
-    components: Components,
-    pictures: list,
-    prompts: list[str],
-    *,
-    rank: int = 4,
-    batch_size: int = 4,
-    learning_rate: float = 2e-3,
-    seed: int = 0,
-) -> Training:
-    """LoRA: fine-tune the attention of a copy of the U-Net by two thin matrices beside each of its projections.
-
-    Args:
-        pictures, prompts: as in `learn_word`, or else a ValueError; the prompts use words that the tokenizer has.
-        rank: of the change to each matrix.
-
-    Returns:
-        a `Training` whose result is components with the changed copy of the U-Net (`unet.disable_adapters()` turns the
-        change off), and the losses.
-    """
-    from peft import LoraConfig
-
-    latents, prompts = _pairs(components, pictures, prompts)
-    with torch.no_grad():
-        embeds = embed_prompt(prompts, components.tokenizer, components.text_encoder)
-    unet, layers = copy.deepcopy(components.unet), ["to_q", "to_k", "to_v", "to_out.0"]
-    seed, rank, batch_size = seed_number("seed", seed), whole_number("rank", rank, 1), whole_number("batch_size", batch_size, 1)
-    draw = torch.Generator("cpu").manual_seed(seed)
-    with torch.random.fork_rng(devices=[]):  # peft draws its first matrix from the global generator
-        torch.manual_seed(seed)
-        unet.add_adapter(LoraConfig(r=rank, lora_alpha=rank, target_modules=layers))
-    parameters = [p for p in unet.parameters() if p.requires_grad]
-
-    def loss():
-        chosen = _batch(len(prompts), batch_size, draw)
-        return noise_loss(unet, components.scheduler, latents[chosen], embeds[chosen], draw)
-
-    def result(losses):
-        return replace(components, unet=copy.deepcopy(unet).requires_grad_(False)), list(losses)
-
-    return Training(parameters, loss, result, learning_rate)
-
-
-def _pairs(components: Components, pictures, prompts) -> tuple[torch.Tensor, list[str]]:
+def pairs(components: Components, pictures, prompts) -> tuple[torch.Tensor, list[str]]:
     """Latents (n, 4, h, w) of the pictures, and a prompt for each."""
     if components.dtype == torch.float16:
         raise ValueError("a model in float16 cannot be trained, small steps round to nothing: load(..., dtype=torch.float32).")
@@ -151,7 +101,7 @@ def _pairs(components: Components, pictures, prompts) -> tuple[torch.Tensor, lis
     return torch.cat([pil_to_latent(fitted(p, height, width), components.vae) for p in pictures]), prompts
 
 
-def _batch(n: int, batch_size: int, generator: torch.Generator) -> torch.Tensor:
+def batch(n: int, batch_size: int, generator: torch.Generator) -> torch.Tensor:
     """Positions of `batch_size` of n pictures: all in a new order, again and again where the batch is larger."""
     rounds = -(-batch_size // n)
     return torch.cat([torch.randperm(n, generator=generator) for _ in range(rounds)])[:batch_size]

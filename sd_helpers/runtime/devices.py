@@ -14,7 +14,7 @@ def pick_device(device):
     try:
         chosen = torch.device(device)
         torch.empty(1, device=chosen)
-    except (RuntimeError, AssertionError, TypeError) as error:
+    except (RuntimeError, AssertionError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"device={device!r} cannot be used on this machine; leave it out, or use 'cpu'.") from error
     return chosen
 

@@ -46,6 +46,11 @@ class Together:
         for scheduler in self.schedulers.values():
             set_timesteps(scheduler, num_inference_steps)
 
+    def register_to_config(self, **settings) -> None:
+        """Change settings of every scheduler."""
+        for scheduler in self.schedulers.values():
+            scheduler.register_to_config(**settings)
+
     def set_begin_index(self, begin_index: int) -> None:
         """Where the loop begins; each scheduler begins at its own step."""
         self.index = begin_index
