@@ -104,7 +104,7 @@ PARTS = {
 # The shape of a tensor of this name.
 TENSORS = {
     "latents": "(n, 4, h, w)", "noise": "(n, 4, h, w)", "image_latents": "(n, 4, h, w)", "pixels": "(n, 3, H, W)",
-    "prompt_embeds": "(n, 77, D)", "negative_embeds": "(n, 77, D)",
+    "prompt_embeds": "(n, tokens, D)", "negative_embeds": "(n, tokens, D)",
     "heat": "(height, width)",
 }  # fmt: skip
 

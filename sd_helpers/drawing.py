@@ -114,7 +114,7 @@ def starting_latents(components, seeds, height, width, num_inference_steps, imag
         image: of that height and width.
     """
     scheduler = copy.deepcopy(components.scheduler)
-    num_inference_steps = set_timesteps(scheduler, num_inference_steps)
+    set_timesteps(scheduler, num_inference_steps)
     start_step, seeds = check_start_step(start_step, num_inference_steps), several("seeds", seeds)
     if not seeds:
         raise ValueError("seeds is empty: give one for each picture.")

@@ -27,7 +27,8 @@ def scale_function(guidance_scale) -> Callable:
     """The guidance scale as a function of the step's index, which refuses by name what is no finite number.
 
     Args:
-        guidance_scale: a number, one for each latent as a tensor (n, 1, 1, 1), or a function of the index that gives such.
+        guidance_scale: a number, a tensor (one number, or one for each latent, (n, 1, 1, 1)), or a function of the index that
+            gives such. A tensor stays one: it is taken at its word, also below 1.
     """
 
     def checked(scale, argument):
@@ -35,7 +36,8 @@ def scale_function(guidance_scale) -> Callable:
             if not torch.isfinite(scale).all():
                 raise ValueError(f"{argument} holds values that are no finite numbers (nan or inf).")
             return scale
-        return real_number(argument, scale, remedy="1 is off, 7.5 usual.")
+        number = real_number(argument, scale, remedy="1 is off, 7.5 usual.")
+        return scale if torch.is_tensor(scale) else number
 
     if callable(guidance_scale):
         return lambda index: checked(guidance_scale(index), f"guidance_scale({index})")

@@ -54,10 +54,11 @@ def denoise(
         unet: called once a step. In place of one that `load` gave out, unchanged and unwatched, on a CPU, OpenVINO answers
             (`openvino_unet`): the same noise to rounding, in half the time.
         latents: (n, 4, h, w), noise times `scheduler.init_noise_sigma`, or with a `start_step` what `add_noise` gives.
-        prompt_embeds: (n, 77, D) or (1, 77, D), from `embed_prompt`.
+        prompt_embeds: (n, 77, D) or (1, 77, D), from `embed_prompt`; fewer positions work, too.
         negative_embeds: the same for the negative or empty prompt; needed when guidance is on.
-        guidance_scale: a number, or a function of the step's index that gives a number, or one for each latent as a tensor
-            (n, 1, 1, 1). As in diffusers, a number of 1 (or less) is off, and the U-Net then sees n latents, not 2n.
+        guidance_scale: a number, a tensor (one number, or one for each latent, (n, 1, 1, 1)), or a function of the step's index
+            that gives such. As in diffusers, a number of 1 (or less) is off, and the U-Net then sees n latents, not 2n; a tensor
+            is taken at its word.
         num_inference_steps: steps of the whole schedule.
         start_step: how many of them to leave out at the beginning, 0 to num_inference_steps. With diffusers' PNDM, which
             takes its second step twice, a later start than 0 ends a step short, as it does in diffusers' own pipelines.
@@ -76,7 +77,7 @@ def denoise(
     wide = getattr(getattr(unet, "config", None), "cross_attention_dim", None)
     unet, scheduler = for_drawing(unet), copy.deepcopy(scheduler)
     scheduler.register_to_config(prediction_type="epsilon")  # noise is what it gets, whatever the U-Net answers
-    num_inference_steps = set_timesteps(scheduler, num_inference_steps)
+    set_timesteps(scheduler, num_inference_steps)
     start_step = check_start_step(start_step, num_inference_steps)
     begin = start_step * scheduler.order
     if hasattr(scheduler, "set_begin_index"):
@@ -95,7 +96,7 @@ def denoise(
         )
 
     def predict_noise(model_input, timestep, scale, sigma):
-        if torch.is_tensor(scale) and scale.shape != (len(latents), 1, 1, 1):
+        if torch.is_tensor(scale) and scale.shape not in ((), (len(latents), 1, 1, 1)):
             raise ValueError(f"guidance_scale is a tensor {tuple(scale.shape)}: one number for each latent is (n, 1, 1, 1).")
         if not torch.is_tensor(scale) and scale <= 1:
             return noise_of(asked(model_input, timestep, prompt_embeds), model_input, sigma, answers)

@@ -66,6 +66,11 @@ def chosen() -> str:
     before it can be read, is noise.
     """
     source = find(os.environ.get(ENVIRONMENT) or EMBEDDED)
+    if os.path.isfile(source):
+        raise ValueError(
+            f"{ENVIRONMENT}={source!r} is one file, and the notebooks read the parts of a folder: make one by "
+            "`load(file).save(folder)`, and name that."
+        )
     show_bars(not os.path.isdir(source))
     return source
 

@@ -89,11 +89,9 @@ def check_scheduler(scheduler) -> None:
 
 
 @door
-def set_timesteps(scheduler, num_inference_steps: int) -> int:
+def set_timesteps(scheduler, num_inference_steps: int) -> None:
     """Choose `num_inference_steps` of the training timesteps; sets `scheduler.timesteps` and, where it has them, `sigmas`.
 
-    Returns:
-        num_inference_steps, as an int.
 
     Raises:
         ValueError: not a whole number from 1 to the number of training steps.
@@ -105,7 +103,6 @@ def set_timesteps(scheduler, num_inference_steps: int) -> int:
         raise ValueError(f"num_inference_steps={num_inference_steps}: {type(scheduler).__name__} allows at most {most - 1}.")
     if scheduler.timesteps.dtype == torch.float64:  # Apple's mps has no 64-bit floats
         scheduler.timesteps = scheduler.timesteps.to(torch.float32)
-    return num_inference_steps
 
 
 def noise_of(predicted, model_input, sigma, prediction_type: str):

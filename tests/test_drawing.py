@@ -163,7 +163,8 @@ def test_any_code_page_prints(tmp_path):
         (generate, "strength", "start_step"), (generate, "generator", "seed"),
         (generate, "num_images_per_prompt", "num_images"),
         (generate, "callback_on_step_end", "on_step"), (generate, "clip_skip", "hidden_states"),
-        (generate, "eta", "DDPMScheduler"), (generate, "blargh", "guidance_scale"), (inpaint, "mask_image", "mask"), (sweep, "strength", "start_step"),
+        (generate, "eta", "DDPMScheduler"), (generate, "blargh", "guidance_scale"), (inpaint, "mask_image", "mask"),
+        (sweep, "strength", "start_step"),
         (load, "torch_dtype", "dtype"), (denoise, "callback", "on_step"), (sweep, "steps", "num_inference_steps"),
     ],
 )  # fmt: skip

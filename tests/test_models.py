@@ -166,3 +166,10 @@ def test_import_is_light():
     loud = "import sd_helpers; from diffusers import StableDiffusionPipeline; sd_helpers.load().pipeline()"
     done = subprocess.run([sys.executable, "-c", loud], check=True, capture_output=True, text=True)
     assert done.stdout == "" and done.stderr == ""
+
+
+def test_the_notebooks_want_a_folder(tmp_path, monkeypatch):
+    (tmp_path / "v1.safetensors").write_text("x")
+    monkeypatch.setenv(models.ENVIRONMENT, str(tmp_path / "v1.safetensors"))
+    with pytest.raises(ValueError, match=r"load\(file\).save\(folder\)"):
+        models.chosen()
