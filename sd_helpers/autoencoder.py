@@ -21,6 +21,8 @@ def pil_to_tensor(image: Image.Image) -> torch.Tensor:
 def tensor_to_pil(pictures: torch.Tensor) -> list[Image.Image]:
     """(n, 3, H, W) in [-1, 1] as n pictures; what lies outside the range is clipped."""
     check_tensor("pictures", pictures, "(n, 3, H, W)")
+    if not torch.isfinite(pictures).all():
+        raise ValueError("pictures hold values that are no finite numbers (nan or inf); dtype=torch.float32 may be wide enough.")
     pixels = ((pictures.float() + 1) * 127.5).clamp(0, 255).round().to(torch.uint8)
     return [Image.fromarray(p) for p in pixels.permute(0, 2, 3, 1).cpu().numpy()]
 

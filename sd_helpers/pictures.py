@@ -127,7 +127,8 @@ def _eight_bits(levels: np.ndarray, argument: str) -> np.ndarray:
     """Numbers (H, W) as levels of 0 to 255: those of 0 to 1 and those of 16 bits are scaled."""
     if levels.dtype.kind not in "biuf":
         raise ValueError(f"{argument} holds {levels.dtype}: give numbers of 0 to 255, or of 0 to 1.")
-    sixteen, levels = levels.dtype == np.uint16, levels.astype(np.float64)  # 32 bits may hold either range
+    sixteen = levels.dtype.kind == "u" and levels.dtype.itemsize == 2  # in either order of bytes; 32 bits may hold either range
+    levels = levels.astype(np.float64)
     if not np.isfinite(levels).all():
         raise ValueError(f"{argument} holds values that are no finite numbers (nan or inf).")
     highest = levels.max()

@@ -78,8 +78,10 @@ def test_not_a_picture(components, image):
 def test_latents_without_a_picture_are_not_shown_black(components, wrong):
     latents = torch.zeros(2, 4, 8, 8)
     latents[1, 0, 3, 3] = wrong
-    with pytest.raises(ValueError, match="finite"):
+    with pytest.raises(ValueError, match="latents .* finite"):
         latents_to_pil(latents, components.vae)
+    with pytest.raises(ValueError, match="pictures .* finite"):
+        tensor_to_pil(torch.full((1, 3, 8, 8), wrong))
 
 
 def test_decodes_no_more_at_once_than_fits(components, picture, monkeypatch):

@@ -176,3 +176,13 @@ def test_seam_and_outline():
         seam(picture, Image.new("L", (6, 6), "white"))
     with pytest.raises(ValueError, match="must agree"):
         seam(picture, Image.new("L", (5, 6)))
+
+
+@pytest.mark.parametrize("name", ["EulerAncestralDiscreteScheduler", "DDPMScheduler"])
+def test_random_samplers_paint_by_the_seed(components, picture, name):
+    components = dataclasses.replace(components, scheduler=scheduler_like(components.scheduler, getattr(diffusers, name)))
+    mask = Image.new("L", picture.size, 255)
+    before = torch.get_rng_state()
+    settings = dict(image=picture, mask=mask, num_inference_steps=4)
+    one, again, other = (inpaint(components, "a fox", seed=seed, **settings) for seed in (1, 1, 2))
+    assert one == again and one != other and torch.equal(torch.get_rng_state(), before)

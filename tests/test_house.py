@@ -232,3 +232,16 @@ def test_a_wheel_draws_elsewhere(tmp_path):
         env=os.environ | {"PYTHONPATH": str(elsewhere)},
     )
     assert done.returncode == 0 and (tmp_path / "picture.png").exists(), done.stderr[-1000:]
+
+
+def test_a_notebook_runs_wherever_it_is_copied(tmp_path):
+    from nbclient import NotebookClient
+
+    shutil.copy(ROOT / "notebooks" / "01_autoencoder_round_trip.ipynb", tmp_path)
+    notebook = nbformat.read(tmp_path / "01_autoencoder_round_trip.ipynb", as_version=4)
+    client = NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}})
+    client.execute()  # raises for a cell that fails
+    for path in (*NOTEBOOKS, *SOLUTIONS):  # nor does another read a file that lies beside it
+        code = "".join(cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code")
+        beside = {file.name for file in path.parent.iterdir()} | {"images", ".."}
+        assert not [text for text in re.findall(r"[\"']([\w./-]+)[\"']", code) if text.split("/")[0] in beside], path.name

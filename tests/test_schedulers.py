@@ -122,7 +122,7 @@ def test_set_timesteps_refuses(components, steps):
 EXPORTED = sorted(name for name in dir(diffusers) if name.endswith("Scheduler") and isinstance(getattr(diffusers, name), type))
 RANDOM = {  # those that add noise at each step
     "DDPMParallelScheduler", "DDPMScheduler", "EulerAncestralDiscreteScheduler", "KDPM2AncestralDiscreteScheduler",
-    "LCMScheduler", "SASolverScheduler", "TCDScheduler",
+    "LCMScheduler", "SASolverScheduler", "TCDScheduler", "DPMSolverSDEScheduler",
 }  # fmt: skip
 WORK = RANDOM | {
     "DDIMInverseScheduler", "DDIMParallelScheduler", "DDIMScheduler", "DEISMultistepScheduler", "DPMSolverMultistepScheduler",

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from PIL import Image, ImageChops, ImageFilter
 
-from ..arguments import check_tensor, door, one_text, seed_number, two_numbers, whole_number
+from ..arguments import check_tensor, door, one_text, two_numbers, whole_number
 from ..autoencoder import check_size, latents_to_pil
 from ..components import Components
-from ..drawing import latent_and_noise
+from ..drawing import generator_of, latent_and_noise
 from ..loop import Step, check_start_step, denoise
 from ..pictures import drawn, to_mask, to_rgb
 from ..schedulers import add_noise, scheduler_like, set_timesteps
@@ -128,13 +128,15 @@ def inpaint(
     image = to_rgb(image)
     check_size(image.height, image.width, components.vae, "image")
     mask = to_mask(mask, image.size)
-    image_latents, noise = latent_and_noise(components, image, seed_number("seed", seed))
+    generator = generator_of(seed)
+    image_latents, noise = latent_and_noise(components, image, generator)
     scheduler = copy.deepcopy(components.scheduler)
     set_timesteps(scheduler, num_inference_steps)
     texts = one_text("prompt", prompt), one_text("negative_prompt", negative_prompt)
     embeds, negative = (embed_prompt(text, components.tokenizer, components.text_encoder) for text in texts)
     white = mask_to_latents(mask, components).to(noise)
     settings = dict(guidance_scale=guidance_scale, num_inference_steps=num_inference_steps, negative_embeds=negative)
+    settings["generator"] = [generator]
     settings["on_step"] = keep_outside(white, image_latents, noise, scheduler, num_inference_steps)
     steps = denoise(components.unet, scheduler, noise * scheduler.init_noise_sigma, embeds, **settings)
     return latents_to_pil(_last(steps, noise), components.vae)[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from ..components import Components
-from ..drawing import latent_and_noise, starting_latents
+from ..drawing import generator_of, latent_and_noise, starting_latents
 from ..loop import denoise
 from ..text import embed_prompt
 
@@ -32,8 +32,9 @@ def _answers(components: Components, prompts: list[str], image) -> list[torch.Te
     """Embeddings, latents, pixels, and the predictions and the result of three steps."""
     embeds = embed_prompt(prompts, components.tokenizer, components.text_encoder)  # (n, 77, D)
     latent, _ = latent_and_noise(components, image, seed=0)  # (1, 4, h, w)
-    start = starting_latents(components, [0], image.height, image.width, num_inference_steps=3)
-    settings = dict(negative_embeds=embeds[:1], guidance_scale=2, num_inference_steps=3)
+    generator = generator_of(0)
+    start = starting_latents(components, [generator], image.height, image.width, num_inference_steps=3)
+    settings = dict(negative_embeds=embeds[:1], guidance_scale=2, num_inference_steps=3, generator=[generator])
     steps = list(denoise(components.unet, components.scheduler, start, embeds[-1:], **settings))
     pixels = components.vae.decode(latent / components.vae.config.scaling_factor).sample
     return [embeds, latent, pixels, *(step.noise_pred for step in steps), steps[-1].latents]
