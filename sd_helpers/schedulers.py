@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 
 import numpy as np
 import torch
@@ -141,6 +142,8 @@ def step_noise(scheduler, generator) -> dict:
     if hasattr(scheduler, "noise_sampler_seed"):
         each = generator if isinstance(generator, list) else [generator]
         seeds = [int(torch.randint(2**62, (1,), generator=one, device=one.device)) for one in each]
+        # It asks torchsde for times that lie beyond its interval by a rounding, which that warns of each time.
+        warnings.filterwarnings("ignore", message="Should have t[ab]", module="torchsde")
         scheduler.noise_sampler_seed = seeds if isinstance(generator, list) else seeds[0]
     return {}
 
