@@ -92,14 +92,14 @@ def seed_number(argument: str, value) -> int:
     return whole_number(argument, value, 0, 2**63 - 1)
 
 
-# What a thing must have to be the argument of this name, and where it comes from.
+# What a thing must have to be the argument of this name, and what it then is.
 PARTS = {
-    "components": (("unet", "vae", "scheduler", "tokenizer", "text_encoder"), "load(...)"),
-    "unet": (("__call__",), "components.unet"),
-    "vae": (("encode", "decode", "config"), "components.vae"),
-    "tokenizer": (("tokenize", "model_max_length"), "components.tokenizer"),
-    "text_encoder": (("get_input_embeddings", "config"), "components.text_encoder"),
-    "scheduler": (("step", "set_timesteps", "timesteps", "config"), "components.scheduler"),
+    "components": (("unet", "vae", "scheduler", "tokenizer", "text_encoder"), "a loaded model, from load(...)"),
+    "unet": (("__call__",), "a U-Net, such as components.unet"),
+    "vae": (("encode", "decode", "config"), "an autoencoder, such as components.vae"),
+    "tokenizer": (("tokenize", "model_max_length"), "a tokenizer, such as components.tokenizer"),
+    "text_encoder": (("get_input_embeddings", "config"), "a text encoder, such as components.text_encoder"),
+    "scheduler": (("step", "set_timesteps", "timesteps", "config"), "a scheduler, such as components.scheduler"),
 }
 # The shape of a tensor of this name.
 TENSORS = {
@@ -124,7 +124,11 @@ def door(function):
                 ours = FROM_DIFFUSERS.get(name)
                 remedy = f"use {ours}" if ours else f"it takes {', '.join(signature.parameters)}"
                 raise TypeError(f"{function.__name__}() takes no {name!r}: {remedy}.")
-        for name, value in signature.bind(*args, **kwargs).arguments.items():
+        try:
+            given = signature.bind(*args, **kwargs).arguments
+        except TypeError:  # one is missing or too many: Python says so, with the function's name
+            return function(*args, **kwargs)
+        for name, value in given.items():
             parameter = signature.parameters[name]
             if value is None and (parameter.default is None or "None" in str(parameter.annotation)):
                 continue
@@ -139,9 +143,9 @@ def door(function):
 
 def check_part(argument: str, value) -> None:
     """A ValueError unless the value has what a part of a model by this name has."""
-    needed, origin = PARTS[argument]
+    needed, what = PARTS[argument]
     if isinstance(value, type) or not all(hasattr(value, name) for name in needed):
-        raise ValueError(f"{argument} must be a model's, such as {origin}, not {kind_of(value)}.")
+        raise ValueError(f"{argument} must be {what}, not {kind_of(value)}.")
 
 
 def check_tensor(argument: str, value, shape: str) -> None:
@@ -159,6 +163,8 @@ def check_tensor(argument: str, value, shape: str) -> None:
 
 def kind_of(value) -> str:
     """What a message calls a value of the wrong kind."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
     shape = getattr(value, "shape", None)
     return type(value).__name__ + (f" of shape {tuple(shape)}" if shape is not None else "")
 

@@ -9,6 +9,10 @@ from PIL import Image
 from .arguments import check_tensor, door, whole_number
 from .pictures import LARGEST, to_rgb
 
+NOT_FINITE = (
+    " hold values that are no finite numbers (nan or inf) and cannot be shown: guidance_scale, a loss or an edit was too strong, "
+    "or half precision too narrow (then dtype=torch.float32)."
+)
 DECODED_AT_ONCE = 2**20  # pixels, of all pictures together
 
 
@@ -22,7 +26,7 @@ def tensor_to_pil(pictures: torch.Tensor) -> list[Image.Image]:
     """(n, 3, H, W) in [-1, 1] as n pictures; what lies outside the range is clipped."""
     check_tensor("pictures", pictures, "(n, 3, H, W)")
     if not torch.isfinite(pictures).all():
-        raise ValueError("pictures hold values that are no finite numbers (nan or inf); dtype=torch.float32 may be wide enough.")
+        raise ValueError("pictures" + NOT_FINITE)
     pixels = ((pictures.float() + 1) * 127.5).clamp(0, 255).round().to(torch.uint8)
     return [Image.fromarray(p) for p in pixels.permute(0, 2, 3, 1).cpu().numpy()]
 
@@ -59,10 +63,7 @@ def encoded(image: Image.Image, vae):
 def latents_to_pil(latents: torch.Tensor, vae) -> list[Image.Image]:
     """Decode (n, 4, h, w) latents, scaled as `pil_to_latent` gives them, to n pictures."""
     if not torch.isfinite(latents).all():
-        raise ValueError(
-            "latents hold values that are no finite numbers (nan or inf), which have no picture: the guidance, a loss or an edit "
-            "was too strong, or half precision too narrow (dtype=torch.float32)."
-        )
+        raise ValueError("latents" + NOT_FINITE)
     latents = latents.to(vae.device, vae.dtype) / vae.config.scaling_factor
     # The decoder's first layers at full size hold 128 channels for every pixel, more than all of the loop needs.
     at_once = max(1, DECODED_AT_ONCE // (latents.shape[2] * latents.shape[3] * _factor(vae) ** 2))

@@ -89,6 +89,10 @@ def denoise(
     scale_at = scale_function(guidance_scale)
     if negative_embeds is not None:
         negative_embeds = _rows(negative_embeds, latents, "negative_embeds", wide)
+        if negative_embeds.shape != prompt_embeds.shape:
+            raise ValueError(
+                f"negative_embeds has {negative_embeds.shape[1]} positions, prompt_embeds {prompt_embeds.shape[1]}: they must agree."
+            )
     elif any(torch.is_tensor(scale) or scale > 1 for scale in map(scale_at, indices)):
         raise ValueError(
             "negative_embeds=None, but guidance_scale is above 1 and needs a prompt to lead away from: pass "

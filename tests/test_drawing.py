@@ -81,7 +81,7 @@ def test_an_image_of_another_shape_is_fitted(components):
         (dict(guidance_scale="8"), "guidance_scale"), (dict(batch_size=0), "batch_size"),
         (dict(guidance_scale=float("nan")), "guidance_scale"), (dict(guidance_scale=lambda i: math.inf if i else 1), "guidance"),
         (dict(guidance_scale=lambda i: None), "guidance_scale"), (dict(seed=True), "seed"), (dict(prompt=None), "prompt"),
-        (dict(seed=2**63 - 1, num_images=2), "seed"), (dict(guidance_scale=torch.tensor([1.0, float("nan")])), "guidance_scale"),
+        (dict(seed=2**63 - 1, num_images=2), "seed"), (dict(guidance_scale=torch.full((1, 1, 1, 1), math.nan)), "guidance_scale"),
     ],
 )  # fmt: skip
 def test_bad_arguments_are_named(components, arguments, named):
