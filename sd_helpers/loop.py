@@ -91,7 +91,7 @@ def denoise(
         negative_embeds = _rows(negative_embeds, latents, "negative_embeds", wide)
         if negative_embeds.shape != prompt_embeds.shape:
             raise ValueError(
-                f"negative_embeds has {negative_embeds.shape[1]} positions, prompt_embeds {prompt_embeds.shape[1]}: they must agree."
+                f"negative_embeds has {negative_embeds.shape[1]} positions, prompt_embeds {prompt_embeds.shape[1]}: not the same."
             )
     elif any(torch.is_tensor(scale) or scale > 1 for scale in map(scale_at, indices)):
         raise ValueError(
