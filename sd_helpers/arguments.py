@@ -101,12 +101,16 @@ PARTS = {
     "text_encoder": (("get_input_embeddings", "config"), "a text encoder, such as components.text_encoder"),
     "scheduler": (("step", "set_timesteps", "timesteps", "config"), "a scheduler, such as components.scheduler"),
 }
-# The shape of a tensor of this name.
+# The shape of a tensor of this name, and where it comes from.
 TENSORS = {
-    "latents": "(n, 4, h, w)", "noise": "(n, 4, h, w)", "image_latents": "(n, 4, h, w)", "pixels": "(n, 3, H, W)",
-    "prompt_embeds": "(n, tokens, D)", "negative_embeds": "(n, tokens, D)",
-    "heat": "(height, width)",
-}  # fmt: skip
+    "latents": ("(n, 4, h, w)", "pil_to_latent and starting_noise give such"),
+    "noise": ("(n, 4, h, w)", "starting_noise gives such"),
+    "image_latents": ("(n, 4, h, w)", "pil_to_latent gives such"),
+    "pixels": ("(n, 3, H, W)", "pil_to_tensor gives such"),
+    "prompt_embeds": ("(n, tokens, D)", "embed_prompt gives such"),
+    "negative_embeds": ("(n, tokens, D)", "embed_prompt gives such"),
+    "heat": ("(height, width)", "AttentionMaps.heat gives such"),
+}
 
 
 def door(function):
@@ -135,7 +139,7 @@ def door(function):
             if name in PARTS:
                 check_part(name, value)
             elif name in TENSORS:
-                check_tensor(name, value, TENSORS[name])
+                check_tensor(name, value, *TENSORS[name])
         return function(*args, **kwargs)
 
     return checked
@@ -148,17 +152,20 @@ def check_part(argument: str, value) -> None:
         raise ValueError(f"{argument} must be {what}, not {kind_of(value)}.")
 
 
-def check_tensor(argument: str, value, shape: str) -> None:
-    """A ValueError unless the value is a tensor of finite numbers with as many dimensions as `shape` names.
+def check_tensor(argument: str, value, shape: str, remedy: str = "") -> None:
+    """A ValueError unless the value is a tensor of real numbers with as many dimensions as `shape` names.
 
     Dimensions that `shape` gives as a number must be so.
     """
+    remedy = f"; {remedy}" if remedy else ""
     wanted = shape.strip("()").split(", ")
     if not hasattr(value, "detach"):
-        raise ValueError(f"{argument} must be a torch tensor {shape}, not {kind_of(value)}.")
+        raise ValueError(f"{argument} must be a torch tensor {shape}, not {kind_of(value)}{remedy}.")
     fits = value.ndim == len(wanted) and all(not w.isdigit() or int(w) == side for w, side in zip(wanted, value.shape))
     if not fits or 0 in value.shape or not value.is_floating_point():
-        raise ValueError(f"{argument} is a tensor {tuple(value.shape)} of {value.dtype}; it must be {shape}, of real numbers.")
+        raise ValueError(
+            f"{argument} is a tensor {tuple(value.shape)} of {value.dtype}; it must be {shape}, of real numbers{remedy}."
+        )
 
 
 def kind_of(value) -> str:

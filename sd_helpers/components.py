@@ -120,7 +120,7 @@ def load(model: str | os.PathLike | None = None, *, device=None, dtype=None, run
             incomplete or corrupt; a device that is not there; a dtype that is none; a runtime that is unknown, not
             installed, or not for this device. The library's own error is chained.
     """
-    from .files import broken_folder, check_fit, download, read, read_file
+    from .files import WrongKind, broken_folder, check_fit, download, read, read_file
     from .runtime import threads, unchanged
     from .runtime.devices import checked_dtype, pick_device, pick_dtype, reasons_for
     from .runtime.runtimes import check_runtime, faster
@@ -135,6 +135,8 @@ def load(model: str | os.PathLike | None = None, *, device=None, dtype=None, run
     check_runtime(runtime)
     try:
         parts = read_file(source, dtype) if os.path.isfile(source) else read(source, dtype, local_only=True)
+    except WrongKind:
+        raise
     except Exception as error:
         if os.path.isfile(source):
             raise

@@ -44,9 +44,9 @@ def generate(
         components: from `load`.
         prompt: one, or a list; with num_images, each is drawn that often, its pictures side by side.
         negative_prompt: what to lead away from: one for all, or one for each prompt.
-        guidance_scale: how strongly to follow the prompt; 1 is off. A number or a function of the step's index.
+        guidance_scale: how strongly to follow the prompt; 1 is off. A number, or as in `denoise`.
         height, width: in pixels; the model's own size if None.
-        image: where to start from, fitted to height and width by cropping its middle.
+        image: where to start from, a picture or the path of one, fitted to height and width by cropping its middle.
         start_step: how many steps to leave out: 0 keeps nothing of the image, num_inference_steps all of it.
         progress: show a bar.
         batch_size: how many pictures to draw at a time; None takes 8, or fewer if they are large.
@@ -115,9 +115,7 @@ def starting_latents(components, seeds, height, width, num_inference_steps, imag
     """
     scheduler = copy.deepcopy(components.scheduler)
     set_timesteps(scheduler, num_inference_steps)
-    start_step, seeds = check_start_step(start_step, num_inference_steps), several("seeds", seeds)
-    if not seeds:
-        raise ValueError("seeds is empty: give one for each picture.")
+    start_step, seeds = check_start_step(start_step, num_inference_steps), _seeds(seeds)
     if image is None:
         return torch.cat([starting_noise(components, seed, height, width) * scheduler.init_noise_sigma for seed in seeds])
     begin = begin_index(scheduler, start_step, num_inference_steps)
@@ -137,12 +135,19 @@ def latents_and_noise(components: Components, image: Image.Image, seeds) -> tupl
     Drawn in diffusers' order: first the sample of the latent distribution, then the noise.
     """
     distribution, pairs = encoded(image, components.vae), []
-    for seed in seeds:
+    for seed in _seeds(seeds):
         generator = generator_of(seed)
         latent = distribution.sample(generator).to(components.dtype) * components.vae.config.scaling_factor
         pairs.append((latent, torch.randn(latent.shape, generator=generator).to(latent)))
     latents, noise = zip(*pairs)
     return torch.cat(latents), torch.cat(noise)
+
+
+def _seeds(seeds) -> list:
+    found = several("seeds", seeds)
+    if not found:
+        raise ValueError("seeds is empty: give one for each picture.")
+    return found
 
 
 def begin_index(scheduler, start_step: int, num_inference_steps: int) -> int:
@@ -164,7 +169,7 @@ def _size(components, height: int | None, width: int | None) -> tuple[int, int]:
 
 def _pair_prompts(prompt, negative_prompt, num_images: int):
     """Prompts and negative prompts, each repeated num_images times, lists of one length."""
-    num_images = whole_number("num_images", num_images, 1)
+    num_images = whole_number("num_images", num_images, 1, 10**5)
     prompts, negatives = as_prompts(prompt), as_prompts(negative_prompt, "negative_prompt")
     if len(negatives) == 1:
         negatives *= len(prompts)

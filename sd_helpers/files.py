@@ -7,7 +7,13 @@ import os
 from pathlib import Path
 
 from . import models
+from .arguments import kind_of
 from .schedulers import LMSScheduler, scheduler_like
+
+
+class WrongKind(ValueError):  # noqa: N818
+    """A whole checkpoint, but of a model that this package does not take apart."""
+
 
 U_NET, VAE, TEXT = "model.diffusion_model.", "first_stage_model.", "cond_stage_model.transformer.text_model."
 
@@ -40,12 +46,12 @@ def check_fit(parts: dict, name: str) -> None:
     """A ValueError unless the parts make a Stable Diffusion of the first kind: each reads what the one before it gives."""
     unet, width = parts["unet"].config, parts["text_encoder"].config.hidden_size
     if unet.in_channels != parts["vae"].config.latent_channels:
-        raise ValueError(
+        raise WrongKind(
             f"model={name!r}: its U-Net takes {unet.in_channels} channels where latents have "
             f"{parts['vae'].config.latent_channels}: it is made for something else, such as inpainting."
         )
     if unet.cross_attention_dim != width:
-        raise ValueError(
+        raise WrongKind(
             f"model={name!r}: its U-Net reads embeddings {unet.cross_attention_dim} wide, its text encoder gives {width}: it is "
             "of another kind (SDXL has two text encoders), or put together from two models."
         )
@@ -59,6 +65,8 @@ def download(source: str, dtype) -> dict:
         huggingface_hub.model_info(source, timeout=10)  # is it there? The download itself would retry for minutes
         print(f"{source} is not on this machine yet: downloading it, several gigabytes, once.", flush=True)
         return read(source, dtype, local_only=False)
+    except WrongKind:
+        raise
     except Exception as error:
         raise ValueError(
             f"model={source!r} is not on this machine and could not be downloaded ({type(error).__name__}). Check the "
@@ -78,7 +86,13 @@ def _read_scheduler(source: str, network: dict):
     """An LMS scheduler over the noise schedule the model was trained with, whatever scheduler its folder names."""
     from diffusers import DDPMScheduler
 
-    return scheduler_like(DDPMScheduler.from_pretrained(source, subfolder="scheduler", **network), LMSScheduler)
+    scheduler = DDPMScheduler.from_pretrained(source, subfolder="scheduler", **network)
+    if scheduler.config.rescale_betas_zero_snr:
+        raise WrongKind(f"model={source!r}: it begins at pure noise (rescale_betas_zero_snr), which tells nothing of x0.")
+    try:
+        return scheduler_like(scheduler, LMSScheduler)
+    except ValueError as error:
+        raise WrongKind(f"model={source!r}: {error}") from error
 
 
 def read_file(path: str, dtype) -> dict:
@@ -89,6 +103,7 @@ def read_file(path: str, dtype) -> dict:
     Raises:
         ValueError: a file of another kind; the message says of which.
     """
+    import torch
     from diffusers import AutoencoderKL, UNet2DConditionModel
     from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint, convert_ldm_vae_checkpoint
     from safetensors.torch import load_file
@@ -104,14 +119,15 @@ def read_file(path: str, dtype) -> dict:
     except Exception as error:
         raise ValueError(f"model={path!r} cannot be read ({error}): copy or download it again.") from error
     _check_kind(weights, path)
-    unet, vae = UNet2DConditionModel(**models.SD_V1_UNET), AutoencoderKL(**models.SD_V1_VAE)
-    text_encoder = CLIPTextModel(CLIPTextConfig(**models.SD_V1_TEXT))
+    with torch.random.fork_rng(devices=[]):  # torch draws weights that are replaced at once
+        unet, vae = UNet2DConditionModel(**models.SD_V1_UNET), AutoencoderKL(**models.SD_V1_VAE)
+        text_encoder = CLIPTextModel(CLIPTextConfig(**models.SD_V1_TEXT))
     prefix = "text_model." if hasattr(text_encoder, "text_model") else ""  # transformers 5 has done away with it
     text = {prefix + key.removeprefix(TEXT): weight for key, weight in weights.items() if key.startswith(TEXT)}
     text.pop(prefix + "embeddings.position_ids", None)  # counted, not learned
     try:
-        unet.load_state_dict(convert_ldm_unet_checkpoint(dict(weights), unet.config))
-        vae.load_state_dict(convert_ldm_vae_checkpoint(dict(weights), vae.config))
+        unet.load_state_dict(convert_ldm_unet_checkpoint(_under(U_NET, weights), unet.config))
+        vae.load_state_dict(convert_ldm_vae_checkpoint(_under(VAE, weights), vae.config))
         text_encoder.load_state_dict(text)
     except (RuntimeError, KeyError) as error:
         raise ValueError(f"model={path!r} is no whole Stable Diffusion v1 of the published size: {str(error)[:300]}") from error
@@ -124,14 +140,18 @@ def read_file(path: str, dtype) -> dict:
     )
 
 
+def _under(prefix: str, weights: dict) -> dict:
+    return {name: weight for name, weight in weights.items() if name.startswith(prefix)}
+
+
 def _check_kind(weights: dict, path: str) -> None:
     """A ValueError unless the weights are those of a Stable Diffusion v1 that draws from prompts."""
 
     def refuse(what: str, remedy: str):
-        raise ValueError(f"model={path!r} {what}: {remedy}")
+        raise WrongKind(f"model={path!r} {what}: {remedy}")
 
     has = lambda part: any(part in key for key in weights)  # noqa: E731
-    if has("lora_") or has(".lora.") or has("lora_A"):
+    if has("lora_") or has(".lora."):
         refuse("is a LoRA, a change to a model", "load the model that it was made for, then `load_lora(components, path)`.")
     if len(weights) < 5 and not has(U_NET):
         refuse("holds the rows of a learned word", "load the model that it was made for, then `load_word(path)`.")
@@ -145,6 +165,24 @@ def _check_kind(weights: dict, path: str) -> None:
     channels = weights[U_NET + "input_blocks.0.0.weight"].shape[1]
     if channels != 4:
         refuse(f"has a U-Net for {channels} channels in place of 4", "it is made for something else, such as inpainting.")
+
+
+def weights_path(path, there: bool) -> Path:
+    """The path of a .safetensors file, or a ValueError.
+
+    Args:
+        there: whether a file must be there (True), or the folder for one (False).
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        raise ValueError(f"path must be the path of a file, not {kind_of(path)}.")
+    path = Path(path).expanduser()
+    if path.suffix != ".safetensors":
+        raise ValueError(f"path={str(path)!r} must end in .safetensors, the format without code in it.")
+    if there and not path.is_file():
+        raise ValueError(f"path={str(path)!r}: there is no such file.")
+    if not there and not path.parent.is_dir():
+        raise ValueError(f"path={str(path)!r}: there is no folder {path.parent}; make it first.")
+    return path
 
 
 def broken_folder(folder: str, error: Exception) -> ValueError:

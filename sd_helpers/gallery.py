@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from .arguments import one_text
+from .arguments import one_text, whole_number
 
 PACK = Path(__file__).parent / "gallery.zip"
 PHOTO = Path(__file__).parent / "cat.jpg"  # that is no emoji: a cat, to see what the model makes of it
@@ -56,6 +56,7 @@ class Icon:
 
     def picture(self, background: str = "white", size: int = THUMBNAIL) -> Image.Image:
         """The icon on a named background, `size` pixels a side; where only its thumbnail is in the pack, that enlarged."""
+        size = whole_number("size", size, 1, 4096)
         drawn = _large(self.position) if size > THUMBNAIL else None
         drawn = drawn or _thumbnail(self.position)
         ground = Image.new("RGBA", drawn.size, BACKGROUNDS[checked_background(background)])

@@ -152,8 +152,6 @@ def check_start_step(start_step: int, num_inference_steps: int) -> int:
 
 def _rows(embeds, latents, argument: str, wide: int | None):
     """Embeddings with one row for each latent, or a ValueError that says why that cannot be."""
-    if embeds is None:
-        raise ValueError(f"{argument}=None: pass embed_prompt(prompt, tokenizer, text_encoder).")
     if len(embeds) not in (1, len(latents)):
         raise ValueError(f"{argument} has {len(embeds)} rows for {len(latents)} latents; give one row, or one for each.")
     if wide is not None and embeds.shape[2] != wide:

@@ -121,7 +121,8 @@ def picture_tower() -> PictureTower:
     text_encoder = CLIPTextModel.from_pretrained(EMBEDDED_FOLDER / "text_encoder", dtype=torch.float32)
     vision = CLIPVisionModelWithProjection.from_pretrained(EMBEDDED_FOLDER / "clip", dtype=torch.float32)
     weight = load_file(EMBEDDED_FOLDER / "clip" / "text_projection.safetensors")["weight"].float()
-    projection = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=False)
+    with torch.random.fork_rng(devices=[]):  # torch draws weights that are replaced at once
+        projection = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=False)
     projection.weight.data = weight
     frozen = [module.requires_grad_(False).eval() for module in (text_encoder, projection, vision)]
     return PictureTower(tokenizer, *frozen)

@@ -93,7 +93,6 @@ def check_scheduler(scheduler) -> None:
 def set_timesteps(scheduler, num_inference_steps: int) -> None:
     """Choose `num_inference_steps` of the training timesteps; sets `scheduler.timesteps` and, where it has them, `sigmas`.
 
-
     Raises:
         ValueError: not a whole number from 1 to the number of training steps.
     """

@@ -117,7 +117,9 @@ def weights(small) -> dict:
 
 def test_one_file_is_the_same_model(components, small, weights, tmp_path):
     save_file(weights, tmp_path / "v1-5.safetensors")
+    before = torch.get_rng_state()
     loaded = load(tmp_path / "v1-5.safetensors", device="cpu")
+    assert torch.equal(torch.get_rng_state(), before)
     for part, module in small.items():
         state = module.state_dict()
         assert getattr(loaded, part).state_dict().keys() == state.keys()
@@ -165,7 +167,9 @@ def components_picture(components):
     "part, setting, message",
     [
         ("unet", dict(in_channels=9), "something else, such as inpainting"),
-        ("scheduler", dict(prediction_type="sample"), "prediction_type='sample'"),
+        ("unet", dict(cross_attention_dim=64), "is incomplete or corrupt"),
+        ("scheduler", dict(prediction_type="sample"), "^model=.*prediction_type='sample': the loop knows"),
+        ("scheduler", dict(rescale_betas_zero_snr=True), "^model=.*rescale_betas_zero_snr"),
     ],
 )
 def test_folders_of_other_kinds_are_refused_when_loaded(part, setting, message, tmp_path):

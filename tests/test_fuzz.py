@@ -4,6 +4,7 @@ FUZZ=1000 calls as many; the gate takes a hundred.
 """
 
 import copy
+import inspect
 import math
 import os
 import random
@@ -16,13 +17,14 @@ import torch
 from PIL import Image
 
 import sd_helpers
+from sd_helpers import metrics
 
 CALLS = int(os.environ.get("FUZZ", "100"))
 PICTURE = Image.new("RGB", (64, 64), "orange")
 MASK = Image.fromarray(np.eye(64, dtype=np.uint8) * 255)
 
 
-def good(components) -> dict:
+def good(components, folder) -> dict:
     """Each public function with arguments that work and take little time: name -> (function, arguments)."""
     c, quick = components, dict(num_inference_steps=2, guidance_scale=3)
     latents, noise = (torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
@@ -32,6 +34,11 @@ def good(components) -> dict:
     step = next(iter(sd_helpers.denoise(c.unet, c.scheduler, latents * 14, words, guidance_scale=1, num_inference_steps=2)))
     with sd_helpers.watch_attention(c.unet) as maps:
         c.unet(latents, 500, words)
+    with sd_helpers.watch_attention(c.unet, heads=True) as apart:
+        c.unet(latents, 500, words)
+    learned = sd_helpers.LearnedWord("<x>", words[0, :1])
+    lora, _ = sd_helpers.learn_lora(c, [PICTURE], ["a fox"], num_steps=1, rank=1, batch_size=1)
+    swept = sd_helpers.sweep(c, "a", image=PICTURE, start_steps=[1], guidance_scales=[3], num_inference_steps=1, progress=False)
     timed = copy.deepcopy(c.scheduler)
     sd_helpers.set_timesteps(timed, 5)
     here = dict(height=64, width=64, progress=False)
@@ -109,17 +116,54 @@ def good(components) -> dict:
         "film": dict(pictures=[PICTURE, PICTURE], seconds=1, width=64, alt="x"),
         "watch_attention": dict(unet=c.unet, num_images=1, max_side=8),
         "heat": dict(self=maps, positions=1, steps=0, layers=None, size=(8, 8), image=0),
+        "keep_attention": dict(unet=c.unet, maps=apart, steps=[0]),
+        "latents_and_noise": dict(components=c, image=PICTURE, seeds=[0, 1]),
+        "embed_word": dict(prompt="a <x>", word="<x>", rows=words[0, :1], **text),
+        "with_word": dict(components=c, learned=learned),
+        "learn_word": dict(
+            components=c, pictures=[PICTURE], prompts=["a <x>"], word="<x>", initial_word="fox", num_steps=1, batch_size=1,
+            learning_rate=0.01, seed=0,
+        ),
+        "learn_lora": dict(
+            components=c, pictures=[PICTURE], prompts=["a fox"], num_steps=1, rank=1, batch_size=1, learning_rate=0.01, seed=0,
+        ),
+        "save_word": dict(learned=learned, path=folder / "new.safetensors"),
+        "load_word": dict(path=sd_helpers.save_word(learned, folder / "word.safetensors"), word="<y>"),
+        "save_lora": dict(components=lora, path=folder / "newer.safetensors"),
+        "load_lora": dict(components=c, path=sd_helpers.save_lora(lora, folder / "lora.safetensors"), scale=1),
+        "picture": dict(self=sd_helpers.gallery.find("fox")[0], background="blue", size=32),
+        "image": dict(self=swept, start_step=1, guidance_scale=3, seed=0),
         "load": dict(model="emoji-sd", device="cpu", dtype=None, runtime="torch"),
         "find": dict(words="fox", style="noto"),
     }  # fmt: skip
 
 
-FUNCTIONS = {"heat": sd_helpers.AttentionMaps.heat, "find": sd_helpers.gallery.find}
+FUNCTIONS = {
+    "heat": sd_helpers.AttentionMaps.heat, "find": sd_helpers.gallery.find, "picture": sd_helpers.gallery.Icon.picture,
+    "image": sd_helpers.Sweep.image,
+}  # fmt: skip
+CONTEXTS = ("watch_attention", "keep_attention")
+LEFT_OUT = {
+    "guided": "the formula, and torch's words for tensors that do not fit",
+    "attention_probabilities": "called by attention layers", "noise_loss": "the objective, called by what was checked",
+    "lora_training": "as learn_lora", "word_training": "as learn_word",
+    "explore": "shows widgets", "uploaded": "takes what a widget holds",
+}  # fmt: skip
 NEEDED = ("self", "step")  # what only the package makes
 
 
 def function_of(name):
     return FUNCTIONS.get(name) or getattr(sd_helpers, name)
+
+
+def called(name: str, arguments: dict) -> None:
+    """Call a function, and go through what it gives step by step."""
+    result = function_of(name)(**arguments)
+    if name == "denoise":
+        list(result)
+    if name in CONTEXTS:
+        with result:
+            pass
 
 
 def wrong(rng: random.Random):
@@ -149,13 +193,21 @@ def state_of(components) -> list:
 
 
 @pytest.fixture(scope="module")
-def table(components):
-    return good(components)
+def table(components, tmp_path_factory):
+    return good(components, tmp_path_factory.mktemp("fuzz"))
 
 
-def test_the_good_arguments_are_good(table):
+def test_every_public_function_is_here(table):
+    functions = {name for name in sd_helpers._WHERE if inspect.isfunction(getattr(sd_helpers, name))}
+    assert functions == {*table, *LEFT_OUT} - set(FUNCTIONS)
+
+
+def test_the_good_arguments_are_good_and_nothing_is_changed_by_them(components, table):
+    metrics.picture_tower.cache_clear()  # its making is looked at, too
     for name, arguments in table.items():
-        function_of(name)(**arguments)
+        before = state_of(components)
+        called(name, arguments)
+        assert state_of(components) == before, name
 
 
 def test_a_wrong_thing_works_or_is_named(components, table):
@@ -166,12 +218,7 @@ def test_a_wrong_thing_works_or_is_named(components, table):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                result = function_of(name)(**table[name] | {argument: value})
-                if name == "denoise":
-                    list(result)
-                if name == "watch_attention":
-                    with result:
-                        pass
+                called(name, table[name] | {argument: value})
         except (ValueError, TypeError, OSError) as error:
             if argument.rstrip("s") not in str(error):
                 failed.append(f"{name}({argument}={value!r:.60}): {type(error).__name__}: {str(error)[:100]}")

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import itertools
 import json
 
 import pytest
@@ -122,3 +123,31 @@ def test_what_is_no_lora_is_refused(components, file, tmp_path):
             save_lora(wrong, tmp_path / "x.safetensors")
     with pytest.raises(ValueError, match="scale=nan"):
         load_lora(components, file, scale=float("nan"))
+
+
+def test_a_lora_of_the_text_encoder_is_read_scaled_and_saved(components, file, tmp_path):
+    from sd_helpers import embed_prompt
+
+    width, generator = components.text_encoder.config.hidden_size, torch.Generator().manual_seed(0)
+    weights = {}
+    for layer, kind in itertools.product(range(2), ("q_proj", "k_proj", "v_proj", "out_proj")):
+        name = f"lora_te_text_model_encoder_layers_{layer}_self_attn_{kind}"
+        weights[f"{name}.lora_down.weight"] = torch.randn(4, width, generator=generator)
+        weights[f"{name}.lora_up.weight"] = torch.randn(width, 4, generator=generator)
+        weights[f"{name}.alpha"] = torch.tensor(4.0)
+    save_file(weights, tmp_path / "text.safetensors")
+
+    def words(model):
+        return embed_prompt("a fox", model.tokenizer, model.text_encoder)
+
+    changes = {}
+    for scale in (0, 0.5, 1):
+        loaded = load_lora(components, tmp_path / "text.safetensors", scale=scale)
+        changes[scale] = float((words(loaded) - words(components)).abs().max())
+        assert torch.equal(answer(loaded), answer(components))
+    assert changes[0] < 1e-5 and 0.01 < changes[0.5] != changes[1]
+    half = load_lora(components, tmp_path / "text.safetensors", scale=0.5)
+    again = load_lora(components, save_lora(half, tmp_path / "half.safetensors"))
+    assert_close(words(again), words(half), atol=1e-5, rtol=1e-4)
+    half.save(tmp_path / "model")
+    assert_close(words(load(tmp_path / "model", device="cpu")), words(half), atol=1e-4, rtol=1e-3)

@@ -62,7 +62,19 @@ def disguises(upright: Image.Image, folder) -> dict:
     return forms | {"path": path, "name": str(path), "CMYK": upright.convert("CMYK"), "palette": upright.quantize(8)}
 
 
-def test_every_disguise_is_the_same_picture_everywhere(upright, components, tmp_path):
+def grey_disguises(upright: Image.Image) -> dict:
+    """A picture of black and white in the modes that have no colours."""
+    grey = upright.convert("L").point(lambda level: 255 * (level > 127))
+    levels = np.asarray(grey)
+    forms = {"RGB": grey.convert("RGB"), "L": grey, "1 bit": grey.convert("1"), "LA": grey.convert("LA"), "I": grey.convert("I")}
+    forms |= {"16 bits": Image.fromarray(levels.astype(np.uint16) * 257), "floats": Image.fromarray(levels.astype(np.float32))}
+    return forms | {"floats of 0 to 1": Image.fromarray(levels.astype(np.float32) / 255)}
+
+
+@pytest.mark.parametrize("colours", [True, False], ids=["colours", "greys"])
+def test_every_disguise_is_the_same_picture_everywhere(upright, components, tmp_path, colours):
+    forms = disguises(upright, tmp_path) if colours else grey_disguises(upright)
+    upright = upright if colours else forms["RGB"]
     mask = Image.new("L", upright.size, 255)
     uses = {
         "to_rgb": to_rgb,
@@ -83,7 +95,7 @@ def test_every_disguise_is_the_same_picture_everywhere(upright, components, tmp_
         "thumbnail": lambda p: thumbnail(p, 32),
     }
     expected = {use: plain(function(upright)) for use, function in uses.items()}
-    for form, picture in disguises(upright, tmp_path).items():
+    for form, picture in forms.items():
         for use, function in uses.items():
             assert plain(function(picture)) == expected[use], f"{form} in {use}"
 

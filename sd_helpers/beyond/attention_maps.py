@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ..arguments import door, kind_of, two_numbers, whole_number
-from ..arguments import several as listed
+from ..arguments import door, kind_of, several, two_numbers, whole_number
 from ..pictures import to_rgb
 
 
@@ -54,12 +53,12 @@ class AttentionMaps:
         """
         if not self.layers:
             raise ValueError("these maps are empty: call the U-Net inside of `with watch_attention(unet) as maps:`.")
-        steps = several("steps", steps, range(len(self.calls)))
-        names = several("layers", layers, list(self.layers))
+        steps = chosen_from("steps", steps, range(len(self.calls)))
+        names = chosen_from("layers", layers, list(self.layers))
         size = max(self.layers.values()) if size is None else two_numbers("size", size, 1)
         total = torch.zeros(size)
         for probs in (self.calls[step][name] for step in steps for name in names):
-            wanted = several("positions", positions, range(probs.shape[-1]))
+            wanted = chosen_from("positions", positions, range(probs.shape[-1]))
             share = probs[whole_number("image", image, 0, len(probs) - 1), ..., wanted].float().sum(dim=-1)
             share = share.reshape(-1, 1, *share.shape[-2:]).mean(dim=0, keepdim=True)  # (1, 1, h, w)
             total += torch.nn.functional.interpolate(share, size, mode="bilinear")[0, 0]
@@ -71,9 +70,9 @@ class AttentionMaps:
         return AttentionMaps(calls, list(self.timesteps))
 
 
-def several(argument: str, value, allowed) -> list:
+def chosen_from(argument: str, value, allowed) -> list:
     """One thing or several as a list, all of `allowed` for None; a ValueError if any is not in it."""
-    chosen = list(allowed) if value is None else [value] if isinstance(value, (int, str)) else listed(argument, value)
+    chosen = list(allowed) if value is None else [value] if isinstance(value, (int, str)) else several(argument, value)
     if not chosen or not all(_is_one_of(one, allowed) for one in chosen):
         choices = f"{allowed[0]} to {allowed[-1]}" if isinstance(allowed, range) else ", ".join(allowed)
         raise ValueError(f"{argument}={value!r}: choose one or several out of {choices}.")

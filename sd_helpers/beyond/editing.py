@@ -112,11 +112,11 @@ def inpaint(
     guidance_scale: float = 7.5,
     seed: int = 0,
 ) -> Image.Image:
-    """Draw a prompt where the mask is white, and keep the picture where it is black.
+    """Draw a prompt where a mask is painted or white, and keep the picture elsewhere.
 
     Args:
         image: its sides multiples of `components.factor`; of any size, since the U-Net is convolutional.
-        mask: of the same size; see `mask_to_latents`.
+        mask: of the same size; whatever `pictures.to_mask` takes.
         seed: of the sample of the picture's latents, and then of the noise, in diffusers' order.
 
     Returns:

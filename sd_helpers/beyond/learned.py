@@ -6,14 +6,16 @@ Files are in the formats that diffusers reads; a published file is never unpickl
 from __future__ import annotations
 
 import copy
+import os
 import pickle
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from ..arguments import door
+from ..arguments import door, kind_of, one_text
 from ..components import Components
+from ..files import weights_path
 from ..text import as_prompts, encode_embeddings
 
 
@@ -46,6 +48,8 @@ def embed_word(prompt, word: str, rows: torch.Tensor, tokenizer, text_encoder) -
         ValueError: rows of another width than the token table's.
     """
     check_rows(rows, text_encoder)
+    if not one_text("word", word):
+        raise ValueError("word='' is empty: give the word that the rows stand for.")
     table = text_encoder.get_input_embeddings()
     ids, places = _ids_and_places(as_prompts(prompt), word, len(rows), tokenizer)
     rows = rows.to(table.weight.device, table.weight.dtype)
@@ -87,13 +91,20 @@ def with_word(components: Components, learned: LearnedWord) -> Components:
     Raises:
         ValueError: a word that is in the vocabulary already, or rows of another width than the token table's.
     """
+    _check_learned(learned)
     check_word(learned.word, components.tokenizer)
     tokenizer, text_encoder = copy.deepcopy((components.tokenizer, components.text_encoder))
     check_rows(learned.rows, text_encoder)
     tokenizer.add_tokens(learned.tokens)
-    table = text_encoder.resize_token_embeddings(len(tokenizer), mean_resizing=False).requires_grad_(False)
+    with torch.random.fork_rng(devices=[]):  # the new rows are drawn from the global generator before they are set
+        table = text_encoder.resize_token_embeddings(len(tokenizer), mean_resizing=False).requires_grad_(False)
     table.weight[tokenizer.convert_tokens_to_ids(learned.tokens)] = learned.rows.to(table.weight)
     return replace(components, tokenizer=tokenizer, text_encoder=text_encoder)
+
+
+def _check_learned(learned) -> None:
+    if not isinstance(learned, LearnedWord):
+        raise ValueError(f"learned must be a LearnedWord, as `learn_word` and `load_word` give it, not {kind_of(learned)}.")
 
 
 def check_rows(rows: torch.Tensor, text_encoder) -> None:
@@ -111,7 +122,7 @@ def initial_row(components: Components, initial_word: str | None = None) -> torc
     table = components.text_encoder.get_input_embeddings().weight.detach()
     if initial_word is None:
         return table[table.any(dim=1)].float().mean(dim=0, keepdim=True)
-    ids = components.tokenizer(initial_word, add_special_tokens=False).input_ids
+    ids = components.tokenizer(one_text("initial_word", initial_word), add_special_tokens=False).input_ids
     if not ids:
         raise ValueError(f"initial_word={initial_word!r} holds no token: give a word, or None.")
     return table[ids[:1]].float()
@@ -125,9 +136,8 @@ def save_word(learned: LearnedWord, path) -> Path:
     """
     from safetensors.torch import save_file
 
-    path = Path(path)
-    if path.suffix != ".safetensors":
-        raise ValueError(f"path={str(path)!r} must end in .safetensors, the format without code in it.")
+    path = weights_path(path, there=False)
+    _check_learned(learned)
     save_file({learned.word: learned.rows.detach().cpu().contiguous()}, path)
     return path
 
@@ -143,7 +153,11 @@ def load_word(path, word: str | None = None) -> LearnedWord:
     Raises:
         ValueError: no such file, another kind of file, one with code in it, or none with one concept.
     """
-    path = Path(path)
+    if not isinstance(path, (str, os.PathLike)):
+        raise ValueError(f"path must be the path of a file, not {kind_of(path)}.")
+    if word is not None:
+        one_text("word", word)
+    path = Path(path).expanduser()
     if not path.is_file():
         raise ValueError(f"path={str(path)!r}: there is no such file.")
     name, rows = _concept(_read(path), path)

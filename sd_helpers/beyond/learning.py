@@ -16,6 +16,8 @@ from ..schedulers import noise_of
 from ..text import as_prompts
 from .learned import LearnedWord, check_word, embed_word, initial_row
 
+LARGEST_BATCH = 1024
+
 
 def noise_loss(unet, scheduler, latents: torch.Tensor, embeds: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """The training objective of the U-Net on a batch: mean squared error of the noise that it predicts.
@@ -61,7 +63,7 @@ def word_training(
     Nothing in the model changes; the one row is all that is trained.
 
     Args:
-        pictures: three to five of the same thing, PIL.
+        pictures: three to five of the same thing, PIL pictures or paths.
         prompts: a caption for each, with the word in it; what else they name, the word need not learn.
         word: to be written in prompts, such as "<teapot>"; not in the tokenizer's vocabulary.
         initial_word: whose row to begin with, its first token's; None begins with the mean of all words the model knows.
@@ -80,7 +82,7 @@ def word_training(
             raise ValueError(f"prompts holds {prompt!r}, which lacks the word {word!r} that it should teach.")
     row = initial_row(components, initial_word).requires_grad_()
     draw = torch.Generator("cpu").manual_seed(seed_number("seed", seed))
-    batch_size = whole_number("batch_size", batch_size, 1)
+    batch_size = whole_number("batch_size", batch_size, 1, LARGEST_BATCH)
 
     def loss():
         chosen = batch(len(prompts), batch_size, draw)

@@ -11,10 +11,12 @@ import torch
 
 from ..arguments import door, real_number, seed_number, whole_number
 from ..components import Components, without_adapters
+from ..files import weights_path
 from ..notebook.stepwise import OnStep, Training
 from ..text import embed_prompt
-from .learning import batch, noise_loss, pairs
+from .learning import LARGEST_BATCH, batch, noise_loss, pairs
 
+LARGEST_RANK = 1280  # the width of the widest projection of SD v1
 PEFT = "base_model.model."  # begins every name in a file by peft
 
 
@@ -51,7 +53,8 @@ def lora_training(
     with torch.no_grad():
         embeds = embed_prompt(prompts, components.tokenizer, components.text_encoder)
     unet, layers = _copy_without_adapters(components.unet), ["to_q", "to_k", "to_v", "to_out.0"]
-    seed, rank, batch_size = seed_number("seed", seed), whole_number("rank", rank, 1), whole_number("batch_size", batch_size, 1)
+    seed, rank = seed_number("seed", seed), whole_number("rank", rank, 1, LARGEST_RANK)
+    batch_size = whole_number("batch_size", batch_size, 1, LARGEST_BATCH)
     draw = torch.Generator("cpu").manual_seed(seed)
     with torch.random.fork_rng(devices=[]):  # peft draws its first matrix from the global generator
         torch.manual_seed(seed)
@@ -77,9 +80,7 @@ def save_lora(components: Components, path) -> Path:
     """
     from diffusers import StableDiffusionPipeline
 
-    path = _safetensors(path)
-    if not path.parent.is_dir():
-        raise ValueError(f"path={str(path)!r}: there is no folder {path.parent}; make it first.")
+    path = weights_path(path, there=False)
     layers = dict(unet_lora_layers=_layers(components.unet), text_encoder_lora_layers=_layers(components.text_encoder))
     if not any(layers.values()):
         raise ValueError("components has no LoRA: `learn_lora` or `load_lora` gives one.")
@@ -98,13 +99,11 @@ def load_lora(components: Components, path, *, scale: float = 1.0) -> Components
     Raises:
         ValueError: no such file, another kind of file, or a LoRA made for another kind of model.
     """
-    from diffusers import StableDiffusionPipeline
+    from peft.tuners.tuners_utils import BaseTunerLayer
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    path, scale = _safetensors(path), real_number("scale", scale)
-    if not path.is_file():
-        raise ValueError(f"path={str(path)!r}: there is no such file.")
+    path, scale = weights_path(path, there=True), real_number("scale", scale)
     try:
         weights = load_file(path)
     except SafetensorError as error:
@@ -115,22 +114,31 @@ def load_lora(components: Components, path, *, scale: float = 1.0) -> Components
         components, unet=_copy_without_adapters(components.unet), text_encoder=_copy_without_adapters(components.text_encoder)
     )
     try:
-        weights, alphas = StableDiffusionPipeline.lora_state_dict(weights)
-        if not any("lora" in name for name in weights):
-            raise ValueError("it holds no LoRA")
-        settings = dict(network_alphas=alphas, adapter_name="default")
-        StableDiffusionPipeline.load_lora_into_unet(weights, unet=copied.unet, **settings)
-        if any(name.startswith("text_encoder.") for name in weights):
-            StableDiffusionPipeline.load_lora_into_text_encoder(weights, text_encoder=copied.text_encoder, **settings)
+        with torch.random.fork_rng(devices=[]):  # peft draws matrices from the global generator before it sets them
+            _add(weights, copied)
     except (ValueError, RuntimeError, KeyError) as error:
         raise ValueError(f"path={str(path)!r} is no LoRA for {components.name}: {str(error)[:300]}") from error
     if not getattr(copied.unet, "peft_config", None) and not getattr(copied.text_encoder, "peft_config", None):
         raise ValueError(f"path={str(path)!r} holds no LoRA for a U-Net or text encoder like those of {components.name}.")
     for module in (copied.unet, copied.text_encoder):
-        if getattr(module, "peft_config", None):
-            module.set_adapters("default", scale) if hasattr(module, "set_adapters") else None
+        for layer in module.modules():
+            if isinstance(layer, BaseTunerLayer):
+                layer.scale_layer(scale)
         module.requires_grad_(False).eval()
     return copied
+
+
+def _add(weights: dict, components: Components) -> None:
+    """Put a LoRA in diffusers' or kohya's names on the U-Net and the text encoder that it is for."""
+    from diffusers import StableDiffusionPipeline
+
+    weights, alphas = StableDiffusionPipeline.lora_state_dict(weights)
+    if not any("lora" in name for name in weights):
+        raise ValueError("it holds no LoRA")
+    settings = dict(network_alphas=alphas, adapter_name="default")
+    StableDiffusionPipeline.load_lora_into_unet(weights, unet=components.unet, **settings)
+    if any(name.startswith("text_encoder.") for name in weights):
+        StableDiffusionPipeline.load_lora_into_text_encoder(weights, text_encoder=components.text_encoder, **settings)
 
 
 def _layers(module) -> dict:
@@ -162,13 +170,3 @@ def _peft_scale(path: Path) -> float:
         return 1.0
     settings = json.loads(settings.read_text(encoding="utf-8"))
     return settings["lora_alpha"] / settings["r"]
-
-
-def _safetensors(path) -> Path:
-    try:
-        path = Path(path).expanduser()
-    except TypeError:
-        raise ValueError(f"path={path!r} must be the path of a file.") from None
-    if path.suffix != ".safetensors":
-        raise ValueError(f"path={str(path)!r} must end in .safetensors, the format without code in it.")
-    return path

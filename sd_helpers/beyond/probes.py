@@ -12,9 +12,9 @@ from contextlib import contextmanager
 
 import torch
 
-from ..arguments import door, whole_number
+from ..arguments import door, kind_of, whole_number
 from ..text import as_text, words_of
-from .attention_maps import AttentionMaps, several
+from .attention_maps import AttentionMaps, chosen_from
 
 
 class _Processor:
@@ -81,10 +81,7 @@ def watch_attention(unet, *, num_images: int = 1, max_side: int = 32, heads: boo
     Raises:
         ValueError: num_images or max_side is no whole number from 1.
     """
-    try:
-        unet.attn_processors  # noqa: B018
-    except AttributeError as error:
-        raise ValueError(f"unet must be a UNet2DConditionModel, such as components.unet: {error}.") from None
+    _check_unet(unet)
     num_images, max_side = whole_number("num_images", num_images, 1), whole_number("max_side", max_side, 1)
     maps, latent = AttentionMaps(), {}
 
@@ -115,6 +112,13 @@ def _size(latent_size: tuple[int, int], places: int) -> tuple[int, int]:
     return height, width
 
 
+def _check_unet(unet) -> None:
+    try:
+        unet.attn_processors  # noqa: B018
+    except AttributeError as error:
+        raise ValueError(f"unet must be a UNet2DConditionModel, such as components.unet: {error}.") from None
+
+
 @contextmanager
 def keep_attention(unet, maps: AttentionMaps, *, steps=None) -> Iterator[None]:
     """Inside the block the U-Net uses kept probabilities in place of its own: same places, same positions, other words.
@@ -129,9 +133,12 @@ def keep_attention(unet, maps: AttentionMaps, *, steps=None) -> Iterator[None]:
     Raises:
         ValueError: empty maps, or heads averaged; a step that was not recorded; another size of picture.
     """
+    _check_unet(unet)
+    if not isinstance(maps, AttentionMaps):
+        raise ValueError(f"maps must be AttentionMaps, as `watch_attention` gives them, not {kind_of(maps)}.")
     if not maps.layers or next(iter(maps.calls[0].values())).ndim != 5:
         raise ValueError("maps must have been recorded with the heads apart: `with watch_attention(unet, heads=True) as maps:`.")
-    steps, call = set(several("steps", steps, range(len(maps.calls)))), {"index": -1}
+    steps, call = set(chosen_from("steps", steps, range(len(maps.calls)))), {"index": -1}
 
     def begin(*args, **kwargs):
         call["index"] += 1

@@ -7,9 +7,11 @@ from collections.abc import Callable
 
 import torch
 
-from ..arguments import whole_number
+from ..arguments import real_number, whole_number
 
 OnStep = Callable[[int, float], "bool | None"]
+
+MOST_STEPS = 10**6
 
 
 class Training:
@@ -21,7 +23,7 @@ class Training:
             loss: draws a batch and returns its loss.
             result: makes what has been learned from the losses so far.
         """
-        self.optimizer = torch.optim.Adam(parameters, lr=learning_rate)
+        self.optimizer = torch.optim.Adam(parameters, lr=real_number("learning_rate", learning_rate, 0))
         self.loss, self.make_result = loss, result
         self.losses: list[float] = []
 
@@ -46,7 +48,7 @@ class Training:
             on_step: called with the step, counted from 0, and its loss; stops the training by returning True. So does Ctrl-C.
         """
         try:
-            for step in range(whole_number("num_steps", num_steps, 0)):
+            for step in range(whole_number("num_steps", num_steps, 0, MOST_STEPS)):
                 loss = self.step()
                 if on_step is not None and on_step(step, loss):
                     break
@@ -64,7 +66,7 @@ class TrainingPanel:
     def __init__(self, num_steps: int):
         import ipywidgets
 
-        self.stopped, self.num_steps = False, whole_number("num_steps", num_steps, 0)
+        self.stopped, self.num_steps = False, whole_number("num_steps", num_steps, 0, MOST_STEPS)
         self.bar = ipywidgets.IntProgress(max=num_steps, description="training")
         self.button = ipywidgets.Button(description="Stop and keep", tooltip="end the training, keep what was learned")
         self.said = ipywidgets.Label("step 0")

@@ -36,9 +36,9 @@ class Sweep:
 
     def image(self, start_step: int, guidance_scale: float | None = None, seed: int | None = None) -> Image.Image:
         """One picture; guidance scale and seed may be left out where there is only one, or mean the first."""
-        i = _position("start_step", start_step, self.start_steps)
-        j = 0 if guidance_scale is None else _position("guidance_scale", guidance_scale, self.guidance_scales)
-        k = 0 if seed is None else _position("seed", seed, self.seeds)
+        i = _position("start_step", whole_number("start_step", start_step), self.start_steps, whole_number)
+        j = _position("guidance_scale", guidance_scale, self.guidance_scales, real_number)
+        k = _position("seed", seed, self.seeds, whole_number)
         return self.images[(i * len(self.guidance_scales) + j) * len(self.seeds) + k]
 
     def grid(self, width: int = 64):
@@ -77,7 +77,7 @@ def sweep(
 
     Args:
         prompt, negative_prompt: one string each.
-        image: where to start from, fitted to the model's size by cropping its middle.
+        image: where to start from, a picture or a path, fitted to the model's size by cropping its middle.
         start_steps: whole numbers from 0 to num_inference_steps.
         guidance_scales: numbers; 1 is off.
         seeds: whole numbers.
@@ -174,7 +174,9 @@ def _one_string(text, argument: str) -> str:
     return as_prompts(text, argument)[0]
 
 
-def _position(argument: str, value, values: tuple) -> int:
+def _position(argument: str, value, values: tuple, number) -> int:
+    """Where a value lies among those of an axis; the first for None. `number` is what checks its kind."""
+    value = values[0] if value is None else number(argument, value)
     if value not in values:
         raise ValueError(f"{argument}={value!r} is not in this sweep; it has {', '.join(map(str, values))}.")
     return values.index(value)
