@@ -23,9 +23,12 @@ def run(path: Path) -> None:
     here = {"metadata": {"path": str(path.parent)}}
     client = NotebookClient(notebook, timeout=600, kernel_name="python3", resources=here)
     client.extra_arguments = ["--IPKernelApp.log_level=ERROR"]  # no advice on encryption: the kernel is on this machine
+    began = time.perf_counter()
     client.execute()
+    seconds = time.perf_counter() - began
     notebook.metadata.pop("widgets", None)  # the state of widgets is large and of no use without their kernel
     notebook.metadata["language_info"] = {"name": "python"}
+    notebook.metadata["seconds"] = 10 * round(seconds / 10)  # what notebooks/sitting.py counts; coarse, so that it rarely changes
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)  # times of day would change with every run
     nbformat.write(notebook, path)

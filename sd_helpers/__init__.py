@@ -34,6 +34,9 @@ _ROOMS = {  # the hall, in the order of the lesson, then the wings; see docs/hou
     "beyond.attention_maps": ["AttentionMaps", "overlap", "overlay"],
     "beyond.editing": ["inpaint", "invert", "keep_outside", "mask_to_latents", "outlined", "outpainting_canvas", "seam"],
     "sweeps.sweeping": ["Sweep", "sweep"],
+    "beyond.plane": ["exact_noise"],
+    "notebook.live": ["explore_machine"],
+    "notebook.questions": ["question"],
     "notebook.stepwise": ["TrainingPanel"],
     "notebook.views": ["captioned", "contact_sheet", "film", "grid", "show"],
     "notebook.widgets": ["explore", "uploaded"],
@@ -41,7 +44,8 @@ _ROOMS = {  # the hall, in the order of the lesson, then the wings; see docs/hou
 _WHERE = {name: room for room, names in _ROOMS.items() for name in names}
 _MODULES = {  # name -> where it lies
     **{name: name for name in [*(room for room in _ROOMS if "." not in room), "arguments", "gallery", "models"]},
-    **{name: f"notebook.{name}" for name in ("checks", "plots", "views", "widgets")},
+    **{name: f"notebook.{name}" for name in ("checks", "diagrams", "plots", "views", "widgets")},
+    "plane": "beyond.plane",
     "threads": "runtime.threads",
 }
 

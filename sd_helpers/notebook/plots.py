@@ -91,3 +91,30 @@ def bars(values: dict, *, ylabel: str, title: str = "") -> Figure:
     ax.bar_label(drawn, fmt="%.2f", fontsize=8)
     ax.tick_params(axis="x", labelrotation=30 if len(values) > 4 else 0)
     return figure
+
+
+def plane(points, *, paths=None, arrows=None, title: str = "", reach: float | None = None, labels=None) -> Figure:
+    """Points in the plane, with paths that lead through it or a field of arrows.
+
+    Args:
+        points: (m, 2), the data, as grey dots.
+        paths: (steps + 1, n, 2), n paths: a ring where each begins, a dot where it ends.
+        arrows: (where, directions), both (n, 2).
+        reach: from the middle to the rim; None shows all.
+        labels: names of the axes, a pair; None leaves them out.
+    """
+    figure, ax = axes(4.2, 4.2, title, *(labels or ("", "")))
+    points = np.asarray(points, dtype=float)
+    ax.plot(*points.T, ".", color="#999999", markersize=3, zorder=1)
+    if arrows is not None:
+        where, directions = (np.asarray(each, dtype=float) for each in arrows)
+        ax.quiver(*where.T, *directions.T, color=BLUE, angles="xy", width=0.004, zorder=2)
+    if paths is not None:
+        paths = np.asarray(paths, dtype=float)
+        ax.plot(paths[..., 0], paths[..., 1], color=SKY, linewidth=0.9, zorder=3)
+        ax.plot(*paths[0].T, "o", markerfacecolor="none", color=RED, markersize=5, zorder=4)
+        ax.plot(*paths[-1].T, "o", color=BLUE, markersize=4, zorder=5)
+    ax.set_aspect("equal")
+    if reach is not None:
+        ax.set(xlim=(-reach, reach), ylim=(-reach, reach))
+    return figure

@@ -48,6 +48,8 @@ def contact_sheet(pictures: list[Image.Image], columns: int | None = None, scale
 def show(picture: Image.Image | Figure, width: int | None = None, alt: str = ""):
     """A picture or a plot as a notebook's output; a picture is drawn at any width, but stored in its own pixels.
 
+    What is enlarged more than twice, such as latents, keeps its pixels sharp instead of being blurred.
+
     Args:
         picture: a PIL picture, or a figure from `sd_helpers.plots`.
         width: on the screen, in pixels; None shows every pixel as one.
@@ -61,9 +63,12 @@ def show(picture: Image.Image | Figure, width: int | None = None, alt: str = "")
     if not hasattr(picture, "savefig"):
         picture = to_rgb(picture, "picture")
         width = picture.width if width is None else whole_number("width", width, 1)
+        if width > 2 * picture.width:
+            times = -(-width // picture.width)
+            picture = picture.resize((picture.width * times, picture.height * times), Image.Resampling.NEAREST)
         return Shown(_jpeg(picture), format="jpeg", width=width, alt=str(alt) or None)
     drawn, buffer = io.BytesIO(), io.BytesIO()
-    picture.savefig(drawn, format="png", dpi=90)
+    picture.savefig(drawn, format="png", dpi=120)
     # Plots have few colours: 64 are as good to the eye as all, in a quarter of the bytes.
     Image.open(drawn).convert("RGB").quantize(64).save(buffer, "PNG", optimize=True)
     return Shown(buffer.getvalue(), format="png", width=width, alt=str(alt) or None)
@@ -100,7 +105,7 @@ def grid(pictures: list[Image.Image], rows: list[str], columns: list[str] = (), 
         tiles = [f'<th style="{cell};text-align:right">{escape(row)}</th>']
         for c, picture in enumerate(pictures[r * per_row : (r + 1) * per_row]):
             text = escape(f"{row} {columns[c] if columns else ''}".strip())
-            tiles.append(f'<td style="{cell}"><img alt="{text}" width="{width}" src="{_webp(picture)}"></td>')
+            tiles.append(f'<td style="{cell}"><img alt="{text}" {_wide(picture, width)} src="{_webp(picture)}"></td>')
         lines.append("<tr>" + "".join(tiles) + "</tr>")
     return HTML("\n".join([*lines, "</table>"]))
 
@@ -110,7 +115,13 @@ def captioned(picture: Image.Image, caption: str, width: int = 256):
     from IPython.display import HTML
 
     text, width = html.escape(str(caption), quote=True), whole_number("width", width, 1)
-    return HTML(f'<img alt="{text}" width="{width}" src="{_webp(to_rgb(picture, "picture"))}"><div>{text}</div>')
+    picture = to_rgb(picture, "picture")
+    return HTML(f'<img alt="{text}" {_wide(picture, width)} src="{_webp(picture)}"><div>{text}</div>')
+
+
+def _wide(picture: Image.Image, width: int) -> str:
+    """How wide an <img> is; one that is enlarged more than twice, such as latents, keeps its pixels sharp."""
+    return f'width="{width}"' + (' style="image-rendering:pixelated"' if width > 2 * picture.width else "")
 
 
 def _jpeg(picture: Image.Image) -> bytes:

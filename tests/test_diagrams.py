@@ -1,0 +1,139 @@
+"""Diagrams: drawn from the components, right about them, readable as SVG; predictions; the plane."""
+
+import base64
+import re
+import xml.etree.ElementTree as ET
+
+import pytest
+import torch
+
+from sd_helpers import diagrams, exact_noise, plane, question
+from sd_helpers.notebook.svg import Drawing
+
+
+def svg_of(shown) -> str:
+    """The SVG in an <img>, which must be well formed; and what its alternative text says."""
+    (data,) = re.findall(r'src="data:image/svg\+xml;base64,([^"]+)"', shown.data)
+    text = base64.b64decode(data).decode()
+    ET.fromstring(text)
+    assert re.search(r'alt="[^"]{20,}"', shown.data)
+    return text
+
+
+def words_in(shown) -> str:
+    return " ".join(ET.fromstring(svg_of(shown)).itertext())
+
+
+def all_diagrams(components) -> dict:
+    a, b = torch.randn(2, 1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    c = components
+    return {
+        "machine": diagrams.machine(c, lit="U-Net", prompt="a very long prompt that is cut < & \" '"),
+        "here": diagrams.here(c, "encoder", "decoder"),
+        "autoencoder": diagrams.autoencoder(c.vae),
+        "words": diagrams.words("a fox & a <cat>", c.tokenizer, c.text_encoder),
+        "text_encoder_layers": diagrams.text_encoder_layers(c.text_encoder),
+        "attention": diagrams.attention(64, 77, 128, 4),
+        "u_net": diagrams.u_net(c.unet, lit=1),
+        "noise_levels": diagrams.noise_levels(c.scheduler, 15),
+        "guidance_arrow": diagrams.guidance_arrow(a, b, 5),
+        "image_to_image": diagrams.image_to_image(c.scheduler, 20, 8),
+        "slopes": diagrams.slopes(),
+        "steering": diagrams.steering(),
+        "adapted": diagrams.adapted(c),
+        "backwards": diagrams.backwards(),
+        "inpainting": diagrams.inpainting(),
+    }
+
+
+def test_every_diagram_is_drawn(components):
+    drawn = all_diagrams(components)
+    assert set(diagrams.__all__) == {*drawn, "PARTS"}
+    for name, shown in drawn.items():
+        inside = ET.fromstring(svg_of(shown))
+        _, _, width, height = map(float, inside.get("viewBox").split())
+        for text in inside.iter("{http://www.w3.org/2000/svg}text"):
+            wide = float(text.get("font-size")) * 0.62 * len(text.text)  # about: no letter is much wider
+            left = float(text.get("x")) - {"start": 0, "middle": wide / 2, "end": wide}[text.get("text-anchor")]
+            assert left > -12 and left + wide < width + 25, (name, text.text)
+            assert 0 < float(text.get("y")) < height, (name, text.text)
+
+
+def test_diagrams_say_what_the_components_are(components):
+    assert "(77, 128)" in words_in(diagrams.machine(components)) and "(4, 16, 16)" in words_in(diagrams.machine(components))
+    assert "0.18215" in words_in(diagrams.autoencoder(components.vae))
+    assert "(192, 4, 4)" in words_in(diagrams.u_net(components.unet))
+    unet = components.unet
+    assert f"the {sum(hasattr(m, 'time_emb_proj') for m in unet.modules())} residual" in words_in(diagrams.u_net(unet))
+    assert "3240" in words_in(diagrams.words("a fox", components.tokenizer, components.text_encoder))
+    assert "12 of 20 steps are taken, 8 are left out" in words_in(diagrams.image_to_image(components.scheduler, 20, 8))
+
+
+def test_the_original_is_drawn_as_well():
+    from sd_helpers import models
+
+    original = models.sd_v1_on_meta()
+    assert "(1280, 8, 8)" in words_in(diagrams.u_net(original["unet"]))
+    assert "(4, 64, 64)" in words_in(diagrams.autoencoder(original["vae"]))
+    assert "layer 12" in words_in(diagrams.text_encoder_layers(original["text_encoder"]))
+
+
+@pytest.mark.parametrize("scale", [-4, 0, 1, 7.5])
+def test_the_arrow_of_guidance_is_true_to_scale(scale):
+    a, b = torch.randn(2, 1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    lines = re.findall(r"<path d='M([\d.]+) [\d.]+ L([\d.]+) [\d.]+'[^>]*stroke-width='3'", svg_of(diagrams.guidance_arrow(a, b, scale)))
+    (x1, x2), (x3, x4) = [tuple(map(float, line)) for line in lines]  # to the guided one, and to the one with the prompt
+    assert x2 - x3 == pytest.approx(scale * (x4 - x3), abs=0.5)
+
+
+def test_wrong_parts_are_refused(components):
+    with pytest.raises(ValueError, match="no part 'motor'"):
+        diagrams.machine(components, lit="motor")
+    with pytest.raises(ValueError, match="at least one part"):
+        diagrams.here(components)
+    with pytest.raises(ValueError, match="start_step"):
+        diagrams.image_to_image(components.scheduler, 20, 21)
+
+
+def test_words_in_a_drawing_are_escaped():
+    d = Drawing(100, 50)
+    d.text(50, 20, "<b> & 'quoted'")
+    assert words_in(d.shown('an alternative text with "quotes"')).strip() == "<b> & 'quoted'"
+
+
+def test_a_prediction_is_compared(capsys):
+    asked = question("Which is larger?", ["one", "two"])
+    asked.reveal("two", "It is more.")
+    asked.buttons.value = "A"
+    assert asked.said == "one"
+    asked.reveal("two")
+    asked.reveal("one")
+    printed = capsys.readouterr().out
+    assert "The answer is B: two (you made no prediction). It is more." in printed
+    assert "You said A: one. The answer is B: two." in printed and "You predicted it: A: one." in printed
+    with pytest.raises(ValueError, match="none of the choices"):
+        asked.reveal("three")
+    for choices in (["one"], ["one", "one"]):
+        with pytest.raises(ValueError, match="2 to 8 different choices"):
+            question("Which?", choices)
+
+
+@pytest.mark.parametrize("points", [plane.spiral(300), plane.moons(301), plane.letters("SD", 300)], ids=["spiral", "moons", "letters"])
+def test_points_are_of_unit_size(points):
+    assert points.shape[1] == 2 and len(points) >= 300
+    assert points.std() == pytest.approx(1, abs=1e-4) and points.mean(dim=0).abs().max() < 1e-4
+
+
+def test_a_perfect_denoiser_is_the_gradient_of_the_log_density():
+    points, sigma = plane.spiral(50).double(), 0.4
+    x = torch.randn(8, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64, requires_grad=True)
+    density = torch.logsumexp(-torch.cdist(x, points).square() / (2 * sigma**2), dim=1).sum()
+    (score,) = torch.autograd.grad(density, x)
+    torch.testing.assert_close(exact_noise(x.detach(), sigma, points), -sigma * score)
+    with pytest.raises(ValueError, match="above 0"):
+        exact_noise(x.detach(), 0, points)
+
+
+def test_of_one_point_all_the_rest_is_noise():
+    x, point = torch.randn(5, 2), torch.tensor([[0.5, -1.0]])
+    torch.testing.assert_close(exact_noise(x, 2.0, point), (x - point) / 2)
