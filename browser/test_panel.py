@@ -2,11 +2,8 @@
 
 import re
 
-import nbformat
 from playwright.sync_api import Page, expect
-from test_notebooks import no_errors, open_notebook
-
-from conftest import TOKEN
+from test_notebooks import no_errors, open_new
 
 ENDLESS = """
 import time, torch
@@ -27,13 +24,7 @@ print("kept after", steps, "steps, x above zero:", x.item() > 0)
 
 
 def test_a_training_stops_by_its_button(lab, page: Page):
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(ENDLESS)])
-    notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    server = lab.split("/lab/")[0]
-    body = {"type": "notebook", "format": "json", "content": notebook}
-    answer = page.request.put(f"{server}/api/contents/endless.ipynb", data=body, headers={"Authorization": f"token {TOKEN}"})
-    assert answer.ok, answer.text()
-    open_notebook(page, lab.format("endless.ipynb"))
+    open_new(page, lab, "endless.ipynb", ENDLESS)
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     expect(page.get_by_text(re.compile(r"step \d\d, loss"))).to_be_visible(timeout=60_000)

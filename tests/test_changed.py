@@ -13,17 +13,17 @@ from changed import ROOT, differing, imported, main, reached, to_run
     [
         (
             "sd_helpers/beyond/learning.py",
-            ["tests/test_learning.py", "notebooks/07_a_word_of_your_own.ipynb"],
+            ["tests/test_learning.py", "notebooks/11_a_word_of_your_own.ipynb"],
             ["tests/test_loop.py"],
         ),
         ("sd_helpers/loop.py", ["tests/test_sweep.py", "notebooks/00_the_whole_thing.ipynb"], ["tests/test_plots.py"]),
-        ("sd_helpers/exercises/surgery.py", ["tests/test_exercises_surgery.py"], ["notebooks/05_image_to_image.ipynb"]),
-        ("sd_helpers/sweeps/cluster.py", ["tests/test_sweep_far.py"], ["notebooks/03_words_to_embeddings.ipynb"]),
-        ("tests/notebook_text.py", ["tests/test_notebook_text.py", "notebooks/05_image_to_image.ipynb"], ["tests/test_loop.py"]),
+        ("sd_helpers/exercises/surgery.py", ["tests/test_exercises_surgery.py"], ["notebooks/06_image_to_image.ipynb"]),
+        ("sd_helpers/sweeps/cluster.py", ["tests/test_sweep_far.py"], ["notebooks/03_tokens_and_embeddings.ipynb"]),
+        ("tests/notebook_text.py", ["tests/test_notebook_text.py", "notebooks/06_image_to_image.ipynb"], ["tests/test_loop.py"]),
         ("tests/test_text.py", ["tests/test_text.py"], ["tests/test_loop.py"]),
         ("notebooks/01_autoencoder_round_trip.ipynb", ["notebooks/01_autoencoder_round_trip.ipynb"], ["tests/test_loop.py"]),
-        ("benchmarks/rows.py", ["tests/test_benchmarks.py"], ["tests/test_loop.py", "notebooks/05_image_to_image.ipynb"]),
-        ("README.md", ["tests/test_house.py"], ["tests/test_loop.py", "notebooks/05_image_to_image.ipynb"]),
+        ("benchmarks/rows.py", ["tests/test_benchmarks.py"], ["tests/test_loop.py", "notebooks/06_image_to_image.ipynb"]),
+        ("README.md", ["tests/test_house.py"], ["tests/test_loop.py", "notebooks/06_image_to_image.ipynb"]),
     ],
 )
 def test_what_reaches_a_file_runs(file, runs, spares):

@@ -81,7 +81,9 @@ def test_the_original_is_drawn_as_well():
 @pytest.mark.parametrize("scale", [-4, 0, 1, 7.5])
 def test_the_arrow_of_guidance_is_true_to_scale(scale):
     a, b = torch.randn(2, 1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
-    lines = re.findall(r"<path d='M([\d.]+) [\d.]+ L([\d.]+) [\d.]+'[^>]*stroke-width='3'", svg_of(diagrams.guidance_arrow(a, b, scale)))
+    lines = re.findall(
+        r"<path d='M([\d.]+) [\d.]+ L([\d.]+) [\d.]+'[^>]*stroke-width='3'", svg_of(diagrams.guidance_arrow(a, b, scale))
+    )
     (x1, x2), (x3, x4) = [tuple(map(float, line)) for line in lines]  # to the guided one, and to the one with the prompt
     assert x2 - x3 == pytest.approx(scale * (x4 - x3), abs=0.5)
 
@@ -118,7 +120,9 @@ def test_a_prediction_is_compared(capsys):
             question("Which?", choices)
 
 
-@pytest.mark.parametrize("points", [plane.spiral(300), plane.moons(301), plane.letters("SD", 300)], ids=["spiral", "moons", "letters"])
+@pytest.mark.parametrize(
+    "points", [plane.spiral(300), plane.moons(301), plane.letters("SD", 300)], ids=["spiral", "moons", "letters"]
+)
 def test_points_are_of_unit_size(points):
     assert points.shape[1] == 2 and len(points) >= 300
     assert points.std() == pytest.approx(1, abs=1e-4) and points.mean(dim=0).abs().max() < 1e-4

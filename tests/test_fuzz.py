@@ -135,6 +135,8 @@ def good(components, folder) -> dict:
         "image": dict(self=swept, start_step=1, guidance_scale=3, seed=0),
         "load": dict(model="emoji-sd", device="cpu", dtype=None, runtime="torch"),
         "find": dict(words="fox", style="noto"),
+        "exact_noise": dict(x=torch.zeros(3, 2), sigma=1.0, points=torch.ones(4, 2)),
+        "question": dict(text="Which?", choices=["a", "b"]),
     }  # fmt: skip
 
 
@@ -147,7 +149,7 @@ LEFT_OUT = {
     "guided": "the formula, and torch's words for tensors that do not fit",
     "attention_probabilities": "called by attention layers", "noise_loss": "the objective, called by what was checked",
     "lora_training": "as learn_lora", "word_training": "as learn_word",
-    "explore": "shows widgets", "uploaded": "takes what a widget holds",
+    "explore": "shows widgets", "explore_machine": "shows widgets", "uploaded": "takes what a widget holds",
 }  # fmt: skip
 NEEDED = ("self", "step")  # what only the package makes
 

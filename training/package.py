@@ -25,7 +25,7 @@ from .presets import PRESETS, Preset
 from .render import COLUMNS, ICON_SIZE
 from .scenes import PHRASES, plural_of
 
-# Shown large beside the first things learned (all that are learned later would take another megabyte): the heart that notebook 07
+# Shown large beside the first things learned (all that are learned later would take another megabyte): the heart that notebook 11
 # teaches the model.
 TAUGHT = ["brown-heart"]
 

@@ -9,7 +9,7 @@ import math
 
 import torch
 
-from ..arguments import one_text, whole_number
+from ..arguments import check_tensor, one_text, real_number, whole_number
 
 
 def exact_noise(x: torch.Tensor, sigma: float, points: torch.Tensor) -> torch.Tensor:
@@ -25,8 +25,11 @@ def exact_noise(x: torch.Tensor, sigma: float, points: torch.Tensor) -> torch.Te
     Returns:
         (n, 2): (x - x0) / sigma. It is minus sigma times the score, the slope of the noisy data's log density.
     """
+    check_tensor("x", x, "(n, 2)", "points in the plane")
+    check_tensor("points", points, "(m, 2)", "plane.spiral() gives such")
+    sigma = real_number("sigma", sigma)
     if not sigma > 0:
-        raise ValueError(f"sigma must be above 0, not {sigma}: without noise there is nothing to predict.")
+        raise ValueError(f"sigma={sigma} must be above 0: without noise there is nothing to predict.")
     distances = torch.cdist(x.double(), points.double()).square()  # (n, m)
     likely = torch.softmax(-distances / (2 * sigma**2), dim=1)  # (n, m), rows sum to 1
     return ((x - likely @ points.double()) / sigma).to(x.dtype)

@@ -6,6 +6,7 @@ Each function returns an `IPython.display.HTML` with an alternative text. The pe
 
 from __future__ import annotations
 
+from ..arguments import door
 from ..runtime.runtimes import original
 from .hold_diagrams import adapted, backwards, inpainting, steering
 from .idea_diagrams import guidance_arrow, image_to_image, noise_levels, slopes
@@ -24,6 +25,7 @@ PARTS = (
 )  # fmt: skip
 
 
+@door
 def machine(components, lit: str | tuple[str, ...] = (), prompt: str = "a fox on a blue background"):
     """The whole machine, with what flows between its parts.
 
@@ -88,6 +90,7 @@ def machine(components, lit: str | tuple[str, ...] = (), prompt: str = "a fox on
     )
 
 
+@door
 def here(components, *lit: str):
     """The whole machine, small, with the parts lit that a notebook is about: where on the map we are.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..arguments import whole_number
+from ..arguments import door, whole_number
 from ..runtime.runtimes import original
 from .svg import BLUE, FAINT, GREEN, RED, Drawing
 
@@ -35,6 +35,7 @@ def steering():
     )
 
 
+@door
 def adapted(components, lora_rank: int = 4):
     """What is trained in three ways of teaching: the whole U-Net, a LoRA beside it, one row of the table of words."""
     unet = original(components.unet)

@@ -6,11 +6,12 @@ import copy
 
 import torch
 
-from ..arguments import whole_number
+from ..arguments import door, whole_number
 from ..schedulers import set_timesteps
 from .svg import BLUE, FAINT, GREEN, RED, Drawing
 
 
+@door
 def noise_levels(scheduler, num_inference_steps: int):
     """The noise levels of the training, how much signal and noise each has, and which of them a run visits."""
     scheduler = copy.deepcopy(scheduler)
@@ -81,6 +82,7 @@ def guidance_arrow(noise_uncond: torch.Tensor, noise_text: torch.Tensor, guidanc
     )
 
 
+@door
 def image_to_image(scheduler, num_inference_steps: int, start_step: int):
     """The steps of a run on a line, those that are left out, and where a noised picture joins."""
     steps = whole_number("num_inference_steps", num_inference_steps, 1, 1000)

@@ -11,12 +11,15 @@ from ..arguments import whole_number
 from ..autoencoder import latents_to_pil
 from ..drawing import starting_noise
 from ..loop import denoise
+from ..metrics import mean_difference
+from ..runtime.runtimes import original
 from ..text import embed_prompt
 from . import diagrams
 from .views import grid
 from .widgets import explore
 
 MAPS = 6  # channels of a level that are shown
+LIT = {"prompt": ("prompt", "tokenizer"), "decoder": ("decoder", "picture")}  # on the map, where it is not the part's own name
 
 
 def explore_machine(
@@ -33,21 +36,24 @@ def explore_machine(
 
     steps = whole_number("num_inference_steps", num_inference_steps, 2, 100)
     run = lru_cache(maxsize=8)(lambda words, seed: _Run(components, words, seed, steps, guidance_scale))
-    levels = [f"U-Net, {name}" for name in _blocks(components.unet)]
-    parts = ["prompt", "text encoder", "latents", *levels, "guidance", "scheduler", "decoder"]
 
     def passing(prompt, seed, step, part):
-        recorded = run(prompt, seed)
-        shown, numbers = recorded.at(part, step - 1)
-        return diagrams.here(components, part.split(",")[0]), shown, numbers
+        shown, numbers = run(prompt, seed).at(part, step - 1)
+        return diagrams.here(components, *LIT.get(part, [part.split(",")[0]])), shown, numbers
 
     explore(
         passing,
         prompt=w.Text(prompt),
         seed=w.IntSlider(0, 0, 99),
         step=w.IntSlider(steps // 2, 1, steps),
-        part=w.Dropdown(options=parts, value="latents"),
+        part=w.Dropdown(options=_parts(components), value="latents"),
     )
+
+
+def _parts(components) -> list[str]:
+    """What can be looked at, in the order in which it is passed."""
+    levels = [f"U-Net, {name}" for name in _blocks(components.unet)]
+    return ["prompt", "text encoder", "latents", *levels, "guidance", "scheduler", "decoder"]
 
 
 class _Run:
@@ -65,51 +71,67 @@ class _Run:
     @torch.no_grad()
     def at(self, part: str, index: int):
         """Pictures and numbers of one part at one step."""
-        step, vae = self.steps[index], self.components.vae
+        step = self.steps[index]
         told = f"step {index + 1} of {len(self.steps)}, sigma {step.sigma:.2f}"
         if part == "prompt":
-            return self._words(), f"{told}; the words are the same at every step"
-        if part == "text encoder":
-            rows = self.embeds[0].float().cpu()  # (77, D)
-            picture = _grey(rows / rows.abs().max())
-            label = f"{rows.shape[0]} vectors of {rows.shape[1]} numbers"
-            return grid([picture], ["one row each"], [label], 512), f"{told}; the vectors are the same at every step"
-        if part == "latents":
-            seen = self._seen(step)
-            pictures = [*(_grey(channel / 3) for channel in seen[0].float().cpu()), *latents_to_pil(seen, vae)]
-            names = [*(f"channel {i}" for i in range(seen.shape[1])), "decoded"]
-            return grid(
-                pictures, ["latents"], names, 112
-            ), f"{told}; spread {step.latents.std():.2f}, as the U-Net sees it {seen.std():.2f}"
-        if part.startswith("U-Net"):
-            maps = self._maps(step, part.split(", ")[1])[0].float().cpu()  # (C, h, w)
-            wide = maps.abs().amax(dim=(1, 2), keepdim=True).clamp(min=1e-6)
-            names = [f"map {i}" for i in range(MAPS)]
-            return grid([_grey(m) for m in (maps / wide)[:MAPS]], [part], names, 96), f"{told}; {part} gives {tuple(maps.shape)}"
-        if part == "guidance":
-            without, with_prompt = self._ask(step, self.empty), self._ask(step, self.embeds)
-            apart = (with_prompt - without).square().mean().sqrt()
-            shown = [without, with_prompt, step.noise_pred]
-            pictures = [_grey(noise[0, 0].float().cpu() / 3) for noise in shown]
-            pictures.append(_grey((with_prompt - without)[0, 0].float().cpu() / (4 * apart)))
-            names = ["without", "with prompt", f"guided x {self.scale:g}", "difference, stronger"]
-            return grid(pictures, ["noise"], names, 112), f"{told}; the two predictions are {apart:.3f} apart"
-        if part == "scheduler":
-            after = self.steps[index + 1].latents if index + 1 < len(self.steps) else self.latents
-            moved = (after - step.latents).std()
-            pictures = latents_to_pil(torch.cat([self._seen(step), step.pred_original_sample]), vae)
-            return grid(
-                pictures, [""], ["before the step", "x0 that it aims at"], 128
-            ), f"{told}; this step moves the latents by {moved:.2f}"
-        pictures = latents_to_pil(torch.cat([step.pred_original_sample, self.latents]), vae)
-        return grid(pictures, [""], ["x0 of this step", "the picture, at the end"], 128), told
+            shown = diagrams.words(self.prompt, self.components.tokenizer, self.components.text_encoder)
+            return shown, f"{told}; the words are the same at every step"
+        name, _, level = part.partition(", ")
+        ways = {
+            "text encoder": self._vectors, "latents": self._channels, "guidance": self._two_predictions,
+            "scheduler": self._one_step, "decoder": self._decoded,
+        }  # fmt: skip
+        pictures, labels, width, numbers = self._level(step, level) if name == "U-Net" else ways[name](step, index)
+        shown = grid(pictures, [""], labels, width, alt=f"{part} at step {index + 1}: {', '.join(labels)}")
+        return shown, f"{told}; {numbers}"
+
+    def _vectors(self, step, index):
+        rows = self.embeds[0].float().cpu()  # (77, D)
+        label = f"{rows.shape[0]} vectors, one a row, of {rows.shape[1]} numbers"
+        return [_grey(rows / rows.abs().max())], [label], 512, "the vectors are the same at every step"
+
+    def _channels(self, step, index):
+        seen = self._seen(step)
+        pictures = [*(_grey(channel / 3) for channel in seen[0].float().cpu()), *latents_to_pil(seen, self.components.vae)]
+        names = [*(f"channel {i}" for i in range(seen.shape[1])), "decoded"]
+        numbers = f"standard deviation {step.latents.std():.2f}, of what the U-Net is given {seen.std():.2f}"
+        return pictures, names, 112, numbers
+
+    def _level(self, step, level: str):
+        maps = self._maps(step, level)[0].float().cpu()  # (C, h, w)
+        largest = maps.abs().amax(dim=(1, 2), keepdim=True).clamp(min=1e-6)
+        names = [f"map {i}" for i in range(min(MAPS, len(maps)))]
+        pictures = [_grey(one) for one in (maps / largest)[:MAPS]]
+        return pictures, names, 112, f"{level} gives {tuple(maps.shape)}; each map is grey at 0, white or black at its largest"
+
+    def _two_predictions(self, step, index):
+        without, with_prompt = self._ask(step, self.empty), self._ask(step, self.embeds)
+        apart = (with_prompt - without).square().mean().sqrt().clamp(min=1e-6)
+        pictures = [_grey(noise[0, 0].float().cpu() / 3) for noise in (without, with_prompt, step.noise_pred)]
+        pictures.append(_grey((with_prompt - without)[0, 0].float().cpu() / (4 * apart.cpu())))
+        names = ["without prompt", "with prompt", f"guided, scale {self.scale:g}", "difference, enlarged"]
+        numbers = f"noise predictions, channel 0; the first two are {apart:.3f} apart (root mean square)"
+        return pictures, names, 128, numbers
+
+    def _one_step(self, step, index):
+        last = index + 1 == len(self.steps)
+        after = self.latents if last else self.steps[index + 1].latents
+        reached = self.latents if last else self._seen(self.steps[index + 1])
+        pictures = latents_to_pil(torch.cat([self._seen(step), step.pred_original_sample, reached]), self.components.vae)
+        numbers = f"this step moves the latents by {(after - step.latents).std():.2f} (standard deviation)"
+        return pictures, ["before the step", "x0 that it aims at", "after the step"], 144, numbers
+
+    def _decoded(self, step, index):
+        pictures = latents_to_pil(torch.cat([step.pred_original_sample, self.latents]), self.components.vae)
+        numbers = f"x0 is {mean_difference(*pictures):.1f} levels of 255 from the picture"
+        return pictures, ["x0 of this step", "the picture, at the end"], 192, numbers
 
     def _seen(self, step):
         """Latents as the U-Net sees them, of unit size: (1, 4, h, w)."""
         return step.latents / (step.signal * (step.sigma**2 + 1) ** 0.5)
 
     def _ask(self, step, embeds):
-        return self.components.unet(self._seen(step), step.timestep, encoder_hidden_states=embeds).sample
+        return original(self.components.unet)(self._seen(step), step.timestep, encoder_hidden_states=embeds).sample
 
     def _maps(self, step, name: str):
         """What a block of the U-Net gives out at a step: (1, C, h, w)."""
@@ -123,11 +145,9 @@ class _Run:
             hook.remove()
         return kept[0]
 
-    def _words(self):
-        return diagrams.words(self.prompt, self.components.tokenizer, self.components.text_encoder)
-
 
 def _blocks(unet) -> dict:
+    unet = original(unet)
     down = {f"down {i}": block for i, block in enumerate(unet.down_blocks)}
     return down | {"middle": unet.mid_block} | {f"up {i}": block for i, block in enumerate(unet.up_blocks)}
 

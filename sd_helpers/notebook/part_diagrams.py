@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from ..arguments import door
 from ..runtime.runtimes import original
 from .svg import FAINT, Drawing
 
 
+@door
 def autoencoder(vae, picture_size: int | None = None):
     """The autoencoder, stage by stage, with the distribution in its middle.
 
@@ -62,6 +64,7 @@ def autoencoder(vae, picture_size: int | None = None):
     )
 
 
+@door
 def u_net(unet, lit: int | None = None):
     """The U-Net as a U: levels, shapes, skip connections, where time comes in and where the prompt is read.
 

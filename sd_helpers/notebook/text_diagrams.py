@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from ..arguments import one_text
+from ..arguments import door, one_text
 from .svg import FAINT, Drawing
 
 
+@door
 def words(prompt: str, tokenizer, text_encoder, shown: int = 7):
     """A prompt on its way: pieces, ids, a row of the table for each, a row for its place, their sum.
 
@@ -40,6 +41,7 @@ def words(prompt: str, tokenizer, text_encoder, shown: int = 7):
     )
 
 
+@door
 def text_encoder_layers(text_encoder):
     """The text encoder, layer upon layer: sums in, causal self-attention and a small network in each, vectors out."""
     config = text_encoder.config
