@@ -1,4 +1,4 @@
-"""The checks of notebook 09's exercises: what is right is told so, and what is wrong gets a hint that fits."""
+"""The checks of notebook 13's exercises: what is right is told so, and what is wrong gets a hint that fits."""
 
 import pytest
 import torch

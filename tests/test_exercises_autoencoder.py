@@ -13,11 +13,6 @@ def sample(mean, logvar, noise, scaling_factor):
     return (mean + (0.5 * logvar).exp() * noise) * scaling_factor
 
 
-def raw(vae, pictures):
-    """Unscaled means, (n, 4, h, w)."""
-    return torch.cat([pil_to_latent(p, vae) for p in pictures]) / vae.config.scaling_factor
-
-
 def search(latents, pixels, vae, steps, lr=0.05, sign=1):
     better = latents.clone().requires_grad_()
     optimizer = torch.optim.Adam([better], lr=lr)
@@ -101,21 +96,38 @@ def test_2_wrong(answer, hint, capsys):
     assert said.startswith("Not yet.") and hint in said, said
 
 
-@pytest.mark.parametrize("answer", [..., lambda vae, pictures: ...])
+def drawn(vae, pictures, generator):
+    """Unscaled samples, (n, 4, h, w), drawn picture by picture."""
+    return torch.cat([pil_to_latent(p, vae, generator=generator) for p in pictures]) / vae.config.scaling_factor
+
+
+def of_encode(vae, pictures, generator):
+    with torch.no_grad():
+        return 1 / torch.cat([vae.encode(pil_to_tensor(p)).latent_dist.sample(generator) for p in pictures]).std()
+
+
+def of_a_batch(vae, pictures, generator):
+    with torch.no_grad():
+        return 1 / vae.encode(torch.cat([pil_to_tensor(p) for p in pictures])).latent_dist.sample(generator).std()
+
+
+@pytest.mark.parametrize("answer", [..., lambda *given: ...])
 def test_3_open(answer, capsys):
     check.exercise_3(answer)
     assert capsys.readouterr().out.startswith("Not answered yet")
 
 
-def of_encode(vae, pictures):
-    with torch.no_grad():
-        return 1 / torch.cat([vae.encode(pil_to_tensor(p)).latent_dist.mean for p in pictures]).std()
-
-
-@pytest.mark.parametrize("answer", [of_encode, lambda vae, pictures: 1 / raw(vae, pictures).std().item()])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        of_encode,
+        of_a_batch,
+        lambda vae, pictures, generator: 1 / drawn(vae, pictures, generator).std().item(),
+    ],
+)
 def test_3_right(answer, capsys):
     check.exercise_3(answer)
-    assert capsys.readouterr().out.startswith("Right.")
+    assert capsys.readouterr().out.startswith("Right. So Rombach et al.")
 
 
 def test_3_leaves_the_global_generator_as_it_was():
@@ -127,15 +139,18 @@ def test_3_leaves_the_global_generator_as_it_was():
 @pytest.mark.parametrize(
     ("answer", "hint"),
     [
-        (lambda vae, pictures: raw(vae, pictures).std(), "bring it to 1"),
-        (lambda vae, pictures: 1 / (raw(vae, pictures) * vae.config.scaling_factor).std(), "scaled already"),
-        (lambda vae, pictures: vae.config.scaling_factor, "made up"),
-        (lambda vae, pictures: 1 / raw(vae, pictures).var(), "variance"),
-        (lambda vae, pictures: 1 / raw(vae, pictures).std(dim=(0, 2, 3)), "each channel"),
-        (lambda vae, pictures: 1 / raw(vae, pictures).std(dim=(1, 2, 3)).mean(), "over all of them together"),
-        (lambda vae, pictures: (1 / raw(vae, pictures).std(dim=(1, 2, 3))).mean(), "over all of them together"),
-        (lambda vae, pictures: SD, "it should be"),
-        (lambda vae, pictures: None, "None"),
+        (lambda vae, pictures, g: drawn(vae, pictures, g).std(), "bring it to 1"),
+        (lambda vae, pictures, g: 1 / (drawn(vae, pictures, g) * vae.config.scaling_factor).std(), "scaled already"),
+        (lambda vae, pictures, g: vae.config.scaling_factor, "made up"),
+        (lambda vae, pictures, g: 1 / drawn(vae, pictures, g).var(), "variance"),
+        (lambda vae, pictures, g: 1 / drawn(vae, pictures, None).std(), "You measured means"),
+        (lambda vae, pictures, g: 1 / drawn(vae, pictures, g).std(dim=(0, 2, 3)), "each channel"),
+        (lambda vae, pictures, g: 1 / drawn(vae, pictures, g).std(dim=(1, 2, 3)).mean(), "over all of them together"),
+        (lambda vae, pictures, g: (1 / drawn(vae, pictures, g).std(dim=(1, 2, 3))).mean(), "over all of them together"),
+        (lambda vae, pictures, g: SD, "it should be"),
+        (lambda vae, pictures, g: 1 / drawn(vae, pictures[::-1], g).std(), "Nearly: draw one sample for each picture, in turn"),
+        (lambda vae, pictures, g: None, "None"),
+        (lambda vae, pictures: SD, "raised TypeError"),
     ],
 )
 def test_3_wrong(answer, hint, capsys):

@@ -1,4 +1,4 @@
-"""The checks of notebook 10's exercises: right answers, wrong ones with their hints, and open ones."""
+"""The checks of notebook 14's exercises: right answers, wrong ones with their hints, and open ones."""
 
 import pytest
 import torch
@@ -50,15 +50,15 @@ def replay(place, flipped=False):
 
 
 RIGHT = {
-    "exercise_1": soft_mask,
-    "exercise_2": fresh(),
-    "exercise_3": careful(),
+    "exercise_2": soft_mask,
+    "exercise_3": fresh(),
+    "exercise_1": careful(),
     "exercise_4": replay(lambda length, i: length - 2 - i),
 }
 OPEN = {
-    "exercise_1": lambda white, factor: ...,
-    "exercise_2": lambda *given: lambda step: ...,
-    "exercise_3": lambda *given: ...,
+    "exercise_2": lambda white, factor: ...,
+    "exercise_3": lambda *given: lambda step: ...,
+    "exercise_1": lambda *given: ...,
     "exercise_4": lambda *given: lambda step: ...,
 }
 
@@ -76,30 +76,30 @@ def test_right_and_open(name, capsys):
 @pytest.mark.parametrize(
     ("name", "answer", "hint"),
     [
-        ("exercise_1", lambda w, f: torch.nn.functional.max_pool2d(w[None, None], f), "maximum"),
-        ("exercise_1", lambda w, f: w[::f, ::f][None, None], "one pixel"),
-        ("exercise_1", lambda w, f: soft_mask(w, f) * f**2, "number of white pixels"),
-        ("exercise_1", lambda w, f: soft_mask(1 - w, f), "share of black"),
-        ("exercise_1", lambda w, f: soft_mask(w, f) * f, "factor * factor"),
-        ("exercise_1", lambda w, f: soft_mask(w, f)[0, 0], "leading dimensions"),
-        ("exercise_1", lambda w, f: w, "Its shape"),
-        ("exercise_1", lambda w, f: None, "None"),
-        ("exercise_1", lambda w: w, "raised TypeError"),
-        ("exercise_2", fresh(level=lambda i: i), "step.index + 1"),
-        ("exercise_2", fresh(flipped=True), "wrong way round"),
-        ("exercise_2", fresh(clean=True), "without noise"),
-        ("exercise_2", fresh(once=True), "first step comes again"),
-        ("exercise_2", fresh(bare=True), "known latents are missing"),
-        ("exercise_2", fresh(power=2), "standard deviations already"),
-        ("exercise_2", fresh(level=lambda i: i + 2), "raised IndexError|index 0"),
-        ("exercise_2", lambda *given: None, "return on_step"),
-        ("exercise_2", lambda *given: lambda step: None, "None"),
-        ("exercise_3", careful(more=-99), "plain step"),
-        ("exercise_3", careful(more=1), "too many"),
-        ("exercise_3", careful(more=-1), "plain step|too few"),
-        ("exercise_3", careful(onward=True), "start from below"),
-        ("exercise_3", careful(exchanged=True), "exchanged"),
-        ("exercise_3", lambda *given: None, "None"),
+        ("exercise_2", lambda w, f: torch.nn.functional.max_pool2d(w[None, None], f), "maximum"),
+        ("exercise_2", lambda w, f: w[::f, ::f][None, None], "one pixel"),
+        ("exercise_2", lambda w, f: soft_mask(w, f) * f**2, "number of white pixels"),
+        ("exercise_2", lambda w, f: soft_mask(1 - w, f), "share of black"),
+        ("exercise_2", lambda w, f: soft_mask(w, f) * f, "factor * factor"),
+        ("exercise_2", lambda w, f: soft_mask(w, f)[0, 0], "leading dimensions"),
+        ("exercise_2", lambda w, f: w, "Its shape"),
+        ("exercise_2", lambda w, f: None, "None"),
+        ("exercise_2", lambda w: w, "raised TypeError"),
+        ("exercise_3", fresh(level=lambda i: i), "step.index + 1"),
+        ("exercise_3", fresh(flipped=True), "wrong way round"),
+        ("exercise_3", fresh(clean=True), "without noise"),
+        ("exercise_3", fresh(once=True), "first step comes again"),
+        ("exercise_3", fresh(bare=True), "known latents are missing"),
+        ("exercise_3", fresh(power=2), "standard deviations already"),
+        ("exercise_3", fresh(level=lambda i: i + 2), "raised IndexError|index 0"),
+        ("exercise_3", lambda *given: None, "return on_step"),
+        ("exercise_3", lambda *given: lambda step: None, "None"),
+        ("exercise_1", careful(more=-99), "plain step"),
+        ("exercise_1", careful(more=1), "too many"),
+        ("exercise_1", careful(more=-1), "plain step|too few"),
+        ("exercise_1", careful(onward=True), "start from below"),
+        ("exercise_1", careful(exchanged=True), "exchanged"),
+        ("exercise_1", lambda *given: None, "None"),
         ("exercise_4", replay(lambda length, i: length - 1 - i), "too noisy"),
         ("exercise_4", replay(lambda length, i: i), "count from its end"),
         ("exercise_4", replay(lambda length, i: i + 1), "count from its end"),

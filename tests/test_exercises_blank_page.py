@@ -1,4 +1,7 @@
-"""The checks of the notebook `blank_page`: right answers, usual mistakes with their hints, and no answer."""
+"""The checks of notebook 07, the blank page: right answers, usual mistakes with their hints, and no answer."""
+
+import base64
+import re
 
 import numpy as np
 import pytest
@@ -9,6 +12,9 @@ from PIL import Image
 from sd_helpers import load, scheduler_like
 from sd_helpers.checks import OPEN
 from sd_helpers.exercises import blank_page as check
+from sd_helpers.exercises import blank_page_reference
+from sd_helpers.notebook import page_diagrams
+from sd_helpers.notebook.svg import LIT
 
 
 @pytest.fixture(scope="module")
@@ -299,3 +305,29 @@ def test_given_is_what_right_answers_give(components):
     predicted = guided_noise(components.unet, given.latents, sigmas[0], timesteps[0], given.prompt_embeds, 5)
     torch.testing.assert_close(given.noise_pred, predicted, atol=1e-4, rtol=1e-4)
     assert given.stds.shape == given.sigmas.shape and abs(given.stds[0] - given.latents.std()) < 1e-4
+
+
+@pytest.mark.parametrize("number", range(1, 7))
+def test_without_components_the_checks_draw_with_those_last_given(says, components, number, monkeypatch):
+    monkeypatch.setattr(blank_page_reference, "load", lambda: pytest.fail("a second model was loaded"))
+    check.given(components, "a fox", 0, num_inference_steps=2, guidance_scale=5)
+    answer = (token_ids, embed, noise_schedule, guided_noise, euler_step, draw)[number - 1]
+    assert says(getattr(check, f"exercise_{number}"), answer).startswith("Right.")
+
+
+def test_without_components_and_nothing_given_the_chosen_model_is_loaded_once(says, components, monkeypatch):
+    loaded = []
+    monkeypatch.setattr(blank_page_reference, "_KNOWN", [])
+    monkeypatch.setattr(blank_page_reference, "load", lambda: loaded.append(1) or components)
+    assert says(check.exercise_1, token_ids).startswith("Right.") and says(check.exercise_2, embed).startswith("Right.")
+    assert loaded == [1]
+
+
+def test_the_diagram_names_the_functions_and_lights_what_is_asked_for(components):
+    shown = page_diagrams.six_functions(components, lit=(1, 6))
+    picture = base64.b64decode(re.search('base64,([^"]+)', shown.data)[1]).decode()
+    assert all(f"{i} {name}" in picture for i, name in enumerate(page_diagrams.TASKS, start=1))
+    assert picture.count(LIT) == 2 and "Lit: 1 token_ids, 6 draw." in shown.data
+    assert page_diagrams.six_functions(components, lit=6).data.count("Lit: 6 draw.") == 1
+    with pytest.raises(ValueError, match="lit=7"):
+        page_diagrams.six_functions(components, lit=7)

@@ -1,4 +1,4 @@
-"""The checks of notebook 04's exercises: right answers, the usual mistakes and what they are told, open ones."""
+"""The checks of notebook 05's exercises: right answers, the usual mistakes and what they are told, open ones."""
 
 import pytest
 import torch
@@ -142,7 +142,7 @@ def tame(latents, sigma, u, t, s, phi, *, size=None, wanted=None, share=None, ba
         (dict(size=lambda x, t: x.var(AXES, keepdim=True)), "another prediction"),
     ],
 )
-def test_guidance_without_the_burning(slip, hint, capsys):
+def test_guidance_that_clips_less(slip, hint, capsys):
     assert hint in said(capsys, check.exercise_4, lambda *arguments: tame(*arguments, **slip))
 
 

@@ -1,4 +1,4 @@
-"""The checks of notebook 05 tell right answers from wrong ones, and say what is wrong."""
+"""The checks of notebook 06 tell right answers from wrong ones, and say what is wrong."""
 
 import pytest
 import torch
@@ -12,62 +12,6 @@ OPEN = "Not answered"
 def told(capsys, exercise, answer) -> str:
     exercise(answer)
     return capsys.readouterr().out.strip()
-
-
-def start_step_of(strength, n):
-    return n - min(int(n * strength), n)
-
-
-def run_rounded_up(strength, n):
-    return n if strength == 0.5 else int(n * strength)
-
-
-@pytest.mark.parametrize(
-    ("answer", "said"),
-    [
-        (start_step_of, "Right"),
-        (..., OPEN),
-        (lambda strength, n: ..., OPEN),
-        (lambda strength, n: None, "Not yet. It is None"),
-        (lambda strength, n: int(n * strength), "how many steps are run"),
-        (lambda strength, n: int(n * (1 - strength)), "not of those it leaves out"),
-        (lambda strength, n: n - round(n * strength), "does not round"),
-        (lambda strength, n: n - n * strength, "whole number"),
-        (lambda strength, n: n - run_rounded_up(strength, n), "How many steps"),
-        (lambda strength, n: float(start_step_of(strength, n)), "whole number"),
-        (lambda strength, n: "ten", "A start step is a number"),
-        (lambda strength: 10, "TypeError"),
-    ],
-)
-def test_exercise_1(capsys, answer, said):
-    out = told(capsys, check.exercise_1, answer)
-    assert said in out and out.startswith(("Right", "Not yet", OPEN))
-
-
-def picture_wins(sigmas, k):
-    return int((sigmas / k < 1).nonzero()[0])
-
-
-@pytest.mark.parametrize(
-    ("answer", "said"),
-    [
-        (picture_wins, "Right"),
-        (lambda sigmas, k: next(i for i, s in enumerate(sigmas) if s < k), "Right"),
-        (..., OPEN),
-        (lambda sigmas, k: ..., OPEN),
-        (lambda sigmas, k: None, "It is None"),
-        (lambda sigmas, k: picture_wins(sigmas, 1), "use k"),
-        (lambda sigmas, k: picture_wins(sigmas, k * k), "sqrt"),
-        (lambda sigmas, k: picture_wins(sigmas, k) - 1, "one too early"),
-        (lambda sigmas, k: picture_wins(sigmas, k) + 1, "One too late"),
-        (lambda sigmas, k: sigmas[picture_wins(sigmas, k)], "position of the step"),
-        (lambda sigmas, k: 7.3, "Divide sigmas by k"),
-        (lambda sigmas, k: sigmas < k, "one number"),
-    ],
-)
-def test_exercise_2(capsys, answer, said):
-    out = told(capsys, check.exercise_2, answer)
-    assert said in out and out.startswith(("Right", "Not yet", OPEN))
 
 
 def exploding(scheduler, latent, noise, start_step):
@@ -103,6 +47,62 @@ def either(at_ddim):
         (lambda s, latent, noise, i: latent, "not the latents that the loop expects"),
         (lambda s, latent, noise, i: None, "It is None"),
         (lambda s, latent, noise, i: latent[0] + noise[0], "Its shape is (4, 8, 8)"),
+    ],
+)
+def test_exercise_1(capsys, answer, said):
+    out = told(capsys, check.exercise_1, answer)
+    assert said in out and out.startswith(("Right", "Not yet", OPEN))
+
+
+def picture_wins(sigmas, k):
+    return int((sigmas / k < 1).nonzero()[0])
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (picture_wins, "Right"),
+        (lambda sigmas, k: next(i for i, s in enumerate(sigmas) if s < k), "Right"),
+        (..., OPEN),
+        (lambda sigmas, k: ..., OPEN),
+        (lambda sigmas, k: None, "It is None"),
+        (lambda sigmas, k: picture_wins(sigmas, 1), "use k"),
+        (lambda sigmas, k: picture_wins(sigmas, k * k), "sqrt"),
+        (lambda sigmas, k: picture_wins(sigmas, k) - 1, "one too early"),
+        (lambda sigmas, k: picture_wins(sigmas, k) + 1, "One too late"),
+        (lambda sigmas, k: sigmas[picture_wins(sigmas, k)], "position of the step"),
+        (lambda sigmas, k: 7.3, "Divide sigmas by k"),
+        (lambda sigmas, k: sigmas < k, "one number"),
+    ],
+)
+def test_exercise_2(capsys, answer, said):
+    out = told(capsys, check.exercise_2, answer)
+    assert said in out and out.startswith(("Right", "Not yet", OPEN))
+
+
+def start_step_of(strength, n):
+    return n - min(int(n * strength), n)
+
+
+def run_rounded_up(strength, n):
+    return n if strength == 0.5 else int(n * strength)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (start_step_of, "Right"),
+        (..., OPEN),
+        (lambda strength, n: ..., OPEN),
+        (lambda strength, n: None, "Not yet. It is None"),
+        (lambda strength, n: int(n * strength), "how many steps are run"),
+        (lambda strength, n: int(n * (1 - strength)), "not of those it leaves out"),
+        (lambda strength, n: n - round(n * strength), "does not round"),
+        (lambda strength, n: n - n * strength, "whole number"),
+        (lambda strength, n: n - run_rounded_up(strength, n), "How many steps"),
+        (lambda strength, n: float(start_step_of(strength, n)), "whole number"),
+        (lambda strength, n: "ten", "A start step is a number"),
+        (lambda strength: 10, "TypeError"),
     ],
 )
 def test_exercise_3(capsys, answer, said):
@@ -158,5 +158,5 @@ def test_the_reference_is_our_scheduler():
 def test_rounding_up_what_is_left_out_is_not_truncating_what_is_run(capsys):
     import math
 
-    check.exercise_1(lambda strength, n: math.ceil(n * (1 - strength)))
+    check.exercise_3(lambda strength, n: math.ceil(n * (1 - strength)))
     assert "Not yet" in capsys.readouterr().out

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from diffusers import DDIMScheduler
+from diffusers.schedulers.scheduling_euler_discrete import rescale_zero_terminal_snr
 
 from sd_helpers.exercises import scheduler as check
 
@@ -13,11 +14,11 @@ def ddim(latents, noise_pred, alpha, alpha_next):
     return alpha_next**0.5 * x0 + (1 - alpha_next) ** 0.5 * noise_pred
 
 
-def heun(x, s, n, predict):
+def zero_terminal(a):
     """A right answer to exercise 4."""
-    first = predict(x, s)
-    euler = x + (n - s) * first
-    return euler if n == 0 else x + (n - s) * (first + predict(euler, n)) / 2
+    roots = a**0.5
+    shifted = roots - roots[-1]
+    return (shifted * roots[0] / shifted[0]) ** 2
 
 
 RIGHT = {
@@ -29,7 +30,7 @@ RIGHT = {
         ),
     ],
     3: [ddim],
-    4: [heun],
+    4: [zero_terminal, lambda a: ((a**0.5 - a[-1] ** 0.5) / (1 - (a[-1] / a[0]) ** 0.5)) ** 2],
 }
 WRONG = {
     1: [
@@ -61,14 +62,14 @@ WRONG = {
         (lambda x, e, a, b: x - e, "is wrong"),
     ],
     4: [
-        (lambda x, s, n, p: x + (n - s) * p(x, s), "Euler's step"),
-        (lambda x, s, n, p: x + (n - s) * (p(x, s) + p(x + (n - s) * p(x, s), n)), "half their sum"),
-        (lambda x, s, n, p: x + (n - s) * p(x + (n - s) * p(x, s), n), "the second alone"),
-        (lambda x, s, n, p: x + (n - s) * (p(x, s) + p(x + (n - s) * p(x, s), s)) / 2, "at sigma_next"),
-        (lambda x, s, n, p: x + (n - s) * (p(x, s) + p(x, n)) / 2, "not at those before"),
-        (lambda x, s, n, p: 2 * x - heun(x, s, n, p), "negative"),
-        (lambda x, s, n, p: heun(x, s, n, p) + (n - s) * p(x, s), "from the beginning"),
-        (lambda x, s, n, p: x + (n - s) * (p(x, s) + p(x + (n - s) * p(x, s), n)) / 2, "asked at sigma 0"),
+        (lambda a: zero_terminal(a) ** 0.5, "square them"),
+        (lambda a: (a**0.5 - a[-1] ** 0.5) ** 2, "stretch all"),
+        (lambda a: (a - a[-1]) * a[0] / (a[0] - a[-1]), "not alphas_cumprod itself"),
+        (lambda a: a, "subtract the last"),
+        (lambda a: torch.cat([a[:-1], 0 * a[-1:]]), "Only the last"),
+        (lambda a: zero_terminal(a) / a[0], "first and last"),
+        (lambda a: a / 2, "evenly stretched"),
+        (lambda a: None, "return its result"),
     ],
 }
 EXERCISES = {1: check.exercise_1, 2: check.exercise_2, 3: check.exercise_3, 4: check.exercise_4}
@@ -101,6 +102,12 @@ def test_the_ddim_step_asked_for_is_diffusers(capsys):
     t = scheduler.timesteps[7]
     alphas = scheduler.alphas_cumprod[t], scheduler.alphas_cumprod[t - 50]
     torch.testing.assert_close(ddim(latents, noise, *alphas), scheduler.step(noise, t, latents).prev_sample)
+
+
+def test_the_schedule_asked_for_is_diffusers():
+    betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
+    alphas = (1 - rescale_zero_terminal_snr(betas)).cumprod(dim=0)
+    torch.testing.assert_close(zero_terminal((1 - betas).cumprod(dim=0)), alphas)
 
 
 def test_an_answer_may_work_in_place(capsys):

@@ -1,4 +1,4 @@
-"""The checks of notebook 06's exercises: what is right is told so, and what is wrong gets a hint that fits."""
+"""The checks of notebook 10's exercises: what is right is told so, and what is wrong gets a hint that fits."""
 
 import pytest
 import torch
@@ -6,6 +6,7 @@ import torch
 from sd_helpers import embed_prompt, encode_embeddings, token_embeddings
 from sd_helpers.checks import OPEN
 from sd_helpers.exercises import surgery as check
+from sd_helpers.metrics import picture_tower
 
 
 def said(capsys, exercise, *answer) -> str:
@@ -17,17 +18,15 @@ EXERCISES = [check.exercise_1, check.exercise_2, check.exercise_3, check.exercis
 
 
 @pytest.mark.parametrize("exercise", EXERCISES)
-def test_open_answers(capsys, components, exercise):
-    more = (components,) if exercise in EXERCISES[2:] else ()
-    assert said(capsys, exercise, lambda *given: ..., *more) == OPEN
-    assert said(capsys, exercise, ..., *more) == OPEN
+def test_open_answers(capsys, exercise):
+    assert said(capsys, exercise, lambda *given: ...) == OPEN
+    assert said(capsys, exercise, ...) == OPEN
 
 
 @pytest.mark.parametrize("exercise", EXERCISES)
 @pytest.mark.parametrize("value", [None, "seven", [], {}])
-def test_useless_answers(capsys, components, exercise, value):
-    more = (components,) if exercise in EXERCISES[2:] else ()
-    assert said(capsys, exercise, lambda *given: value, *more).startswith("Not yet.")
+def test_useless_answers(capsys, exercise, value):
+    assert said(capsys, exercise, lambda *given: value).startswith("Not yet.")
 
 
 def replaced(embeds, mask, row):
@@ -93,11 +92,15 @@ def test_crossing(capsys):
     assert "ZeroDivisionError" in told(lambda *given: 1 / 0)
 
 
-def test_weigh(capsys, components):
-    tokenizer, text_encoder = components.tokenizer, components.text_encoder
+def test_weigh(capsys):
+    tokenizer, text_encoder = picture_tower().tokenizer, picture_tower().text_encoder
 
     def told(weigh):
-        return said(capsys, check.exercise_3, weigh, components)
+        def given_the_encoder(prompt, word, weight, its_tokenizer, its_encoder):
+            assert its_tokenizer is tokenizer and its_encoder is text_encoder
+            return weigh(prompt, word, weight)
+
+        return said(capsys, check.exercise_3, given_the_encoder)
 
     def holding(prompt, word):
         ids = tokenizer(prompt, padding="max_length", max_length=77, return_tensors="pt").input_ids
@@ -146,9 +149,11 @@ def test_weigh(capsys, components):
     assert "shape" in told(lambda p, word, w: embed(p)[0])
 
 
-def test_amount_of(capsys, components):
+def test_amount_of(capsys):
+    components = picture_tower()
+
     def told(amount_of):
-        return said(capsys, check.exercise_4, amount_of, components)
+        return said(capsys, check.exercise_4, lambda *given: amount_of(*given[:3]))
 
     def search(finished, first, second):
         rows = token_embeddings([first, second], components.tokenizer, components.text_encoder)
@@ -174,8 +179,9 @@ def test_amount_of(capsys, components):
     assert "It should be 0.30" in told(lambda *given: 0.5)
 
 
-def test_the_reference_leaves_the_encoder_as_it_was(capsys, components):
+def test_the_reference_leaves_the_encoder_as_it_was(capsys):
+    components = picture_tower()
     before = embed_prompt("a puppy", components.tokenizer, components.text_encoder)
-    said(capsys, check.exercise_3, lambda *given: before, components)
-    said(capsys, check.exercise_4, lambda *given: 0.3, components)
+    said(capsys, check.exercise_3, lambda *given: before)
+    said(capsys, check.exercise_4, lambda *given: 0.3)
     assert torch.equal(embed_prompt("a puppy", components.tokenizer, components.text_encoder), before)

@@ -3,9 +3,11 @@
 import pytest
 import torch
 
-from sd_helpers import embed_prompt
+from sd_helpers import embed_prompt, encode_embeddings, token_embeddings
 from sd_helpers.checks import OPEN
 from sd_helpers.exercises import text as check
+
+EXERCISES = [check.exercise_1, check.exercise_2, check.exercise_3, check.exercise_4]
 
 
 def said(capsys, exercise, *answer) -> str:
@@ -13,107 +15,112 @@ def said(capsys, exercise, *answer) -> str:
     return capsys.readouterr().out.strip()
 
 
-def pieces(components, prompt) -> int:
-    return len(components.tokenizer.tokenize(prompt, verbose=False))
+@pytest.mark.parametrize("exercise", EXERCISES)
+def test_open_answers(capsys, exercise):
+    assert said(capsys, exercise, lambda *given: ...) == OPEN
+    assert said(capsys, exercise, ...) == OPEN
 
 
-@pytest.mark.parametrize("exercise", [check.exercise_1, check.exercise_2, check.exercise_3, check.exercise_4])
-def test_open_answers(capsys, components, exercise):
-    more = (components,) if exercise in (check.exercise_1, check.exercise_4) else ()
-    assert said(capsys, exercise, lambda *given: ..., *more) == OPEN
-    assert said(capsys, exercise, ..., *more) == OPEN
+@pytest.mark.parametrize("exercise", EXERCISES)
+@pytest.mark.parametrize("value", [None, "seven", [], {}, 3])
+def test_useless_answers(capsys, exercise, value):
+    assert said(capsys, exercise, lambda *given: value).startswith("Not yet.")
 
 
-@pytest.mark.parametrize("exercise", [check.exercise_1, check.exercise_2, check.exercise_3, check.exercise_4])
-@pytest.mark.parametrize("value", [None, "seven", [], {}])
-def test_useless_answers(capsys, components, exercise, value):
-    more = (components,) if exercise in (check.exercise_1, check.exercise_4) else ()
-    assert said(capsys, exercise, lambda *given: value, *more).startswith("Not yet.")
-
-
-def test_positions_used(capsys, components):
+def test_positions_used(capsys):
     def told(count):
-        return said(capsys, check.exercise_1, count, components)
+        return said(capsys, check.exercise_1, count)
 
-    assert told(lambda prompt: min(75, pieces(components, prompt))).startswith("Right.")
-    assert told(lambda prompt: torch.tensor(min(75, pieces(components, prompt)))).startswith("Right.")
-    assert "Start and end" in told(lambda prompt: min(77, pieces(components, prompt) + 2))
-    assert "padding" in told(lambda prompt: 77)
-    assert "cut off" in told(lambda prompt: pieces(components, prompt))
-    assert "count tokens" in told(lambda prompt: min(75, len(prompt.split())))
-    assert "It should be" in told(lambda prompt: 3)
-    assert "ZeroDivisionError" in told(lambda prompt: 1 / 0)
+    def pieces(prompt, tokenizer):
+        return len(tokenizer.tokenize(prompt, verbose=False))
 
-
-def test_causal_mask(capsys):
-    def told(mask):
-        return said(capsys, check.exercise_2, mask)
-
-    def right(n):
-        return torch.full((n, n), float("-inf")).triu(1)
-
-    assert told(right).startswith("Right.")
-    assert told(lambda n: torch.full((n, n), torch.finfo(torch.float32).min).triu(1)).startswith("Right.")
-    assert "the other way round" in told(lambda n: torch.full((n, n), float("-inf")).tril())
-    assert "Transposed" in told(lambda n: right(n).T)
-    assert "diagonal" in told(lambda n: torch.full((n, n), float("-inf")).triu())
-    assert "before the softmax" in told(lambda n: torch.ones(n, n).tril())
-    assert "nan" in told(lambda n: torch.ones(n, n).triu(1) * float("-inf"))
-    assert "floating point" in told(lambda n: torch.ones(n, n, dtype=torch.bool).triu(1))
-    assert "shape" in told(lambda n: right(n + 1))
-    assert "add nothing" in told(lambda n: right(n) + 1)
-    assert "nothing else" in told(lambda n: torch.zeros(n, n))
+    assert told(lambda prompt, t: min(75, pieces(prompt, t))).startswith("Right.")
+    assert told(lambda prompt, t: torch.tensor(min(75, pieces(prompt, t)))).startswith("Right.")
+    assert "Start and end" in told(lambda prompt, t: min(77, pieces(prompt, t) + 2))
+    assert "padding" in told(lambda prompt, t: 77)
+    assert "cut off" in told(pieces)
+    assert "count tokens" in told(lambda prompt, t: min(75, len(prompt.split())))
+    assert "It should be" in told(lambda prompt, t: 3)
+    assert "ZeroDivisionError" in told(lambda prompt, t: 1 / 0)
 
 
-def test_recall_at(capsys):
-    def told(recall):
-        return said(capsys, check.exercise_3, recall)
+def test_nearest_rows(capsys):
+    def told(nearest):
+        return said(capsys, check.exercise_2, nearest)
 
-    def right(similarity, k, dim=1):
-        best = similarity.topk(k, dim=dim).indices
-        own = torch.arange(len(similarity)).unsqueeze(dim)
-        return (best == own).any(dim=dim).float().mean()
+    def right(table, token_id, count, sign=1.0):
+        unit = torch.nn.functional.normalize(table, dim=1)
+        alike = sign * (unit @ unit[token_id])
+        alike[token_id] = alike[~table.any(dim=1)] = -2
+        return alike.topk(count).indices
+
+    def by_distance(table, token_id, count):
+        return (table[:50] - table[token_id]).norm(dim=1).argsort()[1 : count + 1]
+
+    def by_product(table, token_id, count):
+        products = table @ table[token_id]
+        products[token_id] = -1e9
+        return products.topk(count).indices
 
     assert told(right).startswith("Right.")
-    assert told(lambda s, k: right(s, k).item()).startswith("Right.")
-    assert "by columns" in told(lambda s, k: right(s, k, dim=0))
-    assert "how many" in told(lambda s, k: right(s, k) * len(s))
-    assert "per cent" in told(lambda s, k: right(s, k) * 100)
-    assert "least similar" in told(lambda s, k: right(-s, k))
-    assert "right for k=1" in told(lambda s, k: right(s, 1))
-    assert "It should be" in told(lambda s, k: 0.123)
+    assert told(lambda *given: right(*given).tolist()).startswith("Right.")
+    assert "own id" in told(lambda table, i, n: [i, *right(table, i, n - 1).tolist()] if n > 1 else [i])
+    assert "least similar" in told(lambda *given: right(*given, sign=-1.0))
+    assert "by distance" in told(by_distance)
+    assert "dot product" in told(by_product)
+    assert "never seen" in told(lambda table, i, n: list(range(50, 50 + n)))
+    assert "wrong order" in told(lambda *given: right(*given).flip(0))
+    assert "ids" in told(lambda table, i, n: right(table, i, n + 2))
+    assert "It should be" in told(lambda table, i, n: list(range(21, 21 + n)))
 
 
-def test_embed_between(capsys, components):
-    tokenizer, text_encoder = components.tokenizer, components.text_encoder
+def test_read_sum(capsys):
+    def told(read):
+        return said(capsys, check.exercise_3, read)
 
+    def right(vector, table, places):
+        apart = torch.cdist(vector - places, table)  # (places, tokens)
+        place, token_id = divmod(int(apart.argmin()), len(table))
+        return token_id, place
+
+    def table_alone(vector, table, places):
+        token_id = int((table - vector).norm(dim=1).argmin())
+        return token_id, int((vector - table[token_id] - places).norm(dim=1).argmin())
+
+    assert told(right).startswith("Right.")
+    assert told(lambda *given: torch.tensor(right(*given))).startswith("Right.")
+    assert "First the token" in told(lambda *given: right(*given)[::-1])
+    assert "before you compare" in told(table_alone)
+    assert "place is wrong" in told(lambda *given: (right(*given)[0], (right(*given)[1] + 1) % 12))
+    assert "token is not" in told(lambda *given: (299, right(*given)[1]))
+    assert "Two numbers" in told(lambda *given: [1, 2, 3])
+
+
+def test_embed_between(capsys):
     def told(embed):
-        return said(capsys, check.exercise_4, embed, components)
+        return said(capsys, check.exercise_4, embed)
 
-    def embed(prompt):
-        return embed_prompt(prompt, tokenizer, text_encoder)
-
-    def right(first, second, amount, positions=1.0):
-        ids = tokenizer([first, second], padding="max_length", max_length=77, return_tensors="pt").input_ids
-        rows = text_encoder.get_input_embeddings()(ids)  # (2, 77, D)
-        mixed = (1 - amount) * rows[:1] + amount * rows[1:]
-        mixed = mixed + positions * text_encoder.embeddings.position_embedding.weight
-        hidden = torch.full((77, 77), float("-inf")).triu(1)
-        states = text_encoder.encoder(inputs_embeds=mixed, attention_mask=hidden[None, None])
-        return text_encoder.final_layer_norm(states.last_hidden_state)
+    def right(first, second, amount, *parts, positions=1.0):
+        rows = token_embeddings([first, second], *parts)  # (2, 77, D)
+        places = getattr(parts[1], "text_model", parts[1]).embeddings.position_embedding.weight
+        mixed = (1 - amount) * rows[:1] + amount * rows[1:] + (positions - 1) * places
+        return encode_embeddings(mixed, parts[1])
 
     assert told(right).startswith("Right.")
-    assert "what comes out" in told(lambda a, b, amount: (1 - amount) * embed(a) + amount * embed(b))
-    assert "swapped" in told(lambda a, b, amount: right(a, b, 1 - amount))
-    assert "missing" in told(lambda a, b, amount: right(a, b, amount, positions=0))
-    assert "twice" in told(lambda a, b, amount: right(a, b, amount, positions=2))
-    assert "is the amount used" in told(lambda a, b, amount: embed(a))
-    assert "is the amount used" in told(lambda a, b, amount: embed(b))
-    assert "shape" in told(lambda a, b, amount: embed(a)[0])
-    assert "not the right ones" in told(lambda a, b, amount: right(a, b, amount) + 1)
+    assert "what comes out" in told(lambda a, b, x, *p: (1 - x) * embed_prompt(a, *p) + x * embed_prompt(b, *p))
+    assert "swapped" in told(lambda a, b, x, *p: right(a, b, 1 - x, *p))
+    assert "missing" in told(lambda a, b, x, *p: right(a, b, x, *p, positions=0))
+    assert "twice" in told(lambda a, b, x, *p: right(a, b, x, *p, positions=2))
+    assert "is the amount used" in told(lambda a, b, x, *p: embed_prompt(a, *p))
+    assert "is the amount used" in told(lambda a, b, x, *p: embed_prompt(b, *p))
+    assert "shape" in told(lambda a, b, x, *p: embed_prompt(a, *p)[0])
+    assert "not the right ones" in told(lambda a, b, x, *p: right(a, b, x, *p) + 1)
 
 
-def test_the_reference_leaves_the_encoder_as_it_was(capsys, components):
-    before = embed_prompt("a puppy", components.tokenizer, components.text_encoder)
-    said(capsys, check.exercise_4, lambda a, b, amount: before, components)
-    assert torch.equal(embed_prompt("a puppy", components.tokenizer, components.text_encoder), before)
+def test_the_reference_leaves_the_encoder_as_it_was(capsys):
+    from sd_helpers import picture_tower
+
+    parts = picture_tower().tokenizer, picture_tower().text_encoder
+    before = embed_prompt("a puppy", *parts)
+    said(capsys, check.exercise_4, lambda *given: before)
+    assert torch.equal(embed_prompt("a puppy", *parts), before)

@@ -1,4 +1,4 @@
-"""Checks of notebook 09: attention's softmax, a word's map, a word turned up, and maps for a prompt of another length."""
+"""Checks of notebook 13: attention's softmax, a word's map, a word turned up, and maps for a prompt of another length."""
 
 from __future__ import annotations
 

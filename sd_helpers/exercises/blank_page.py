@@ -1,13 +1,13 @@
-"""Checks of the notebook `blank_page`: the whole loop from memory, from token ids to the picture.
+"""Checks of notebook 07, the blank page: the whole loop from memory, from token ids to the picture.
 
-Nothing here calls an answer's earlier exercise: every check works out its own inputs, by `sd_helpers`.
+They draw with `components` if they are given some, else with those that `given` was last asked about. Nothing here calls an
+answer's earlier exercise: every check works out its own inputs, by `sd_helpers`.
 """
 
 from __future__ import annotations
 
 import numpy as np
 import torch
-from PIL import Image
 
 from ..checks import NotYet, answered, exercise, expect
 from ..drawing import generate, starting_noise
@@ -19,6 +19,8 @@ from .blank_page_reference import (
     given,
     loop,
     padded_ids,
+    parts,
+    picture_of,
     schedule,
     tensor_of,
     tolerance_of,
@@ -32,8 +34,9 @@ PROMPTS = ("a red apple", "a glossy octopus on a pink background")
 
 
 @exercise
-def exercise_1(token_ids, components):
+def exercise_1(token_ids, components=None):
     """`token_ids(prompt, tokenizer)` gives (2, 77): the empty prompt and the prompt, padded and cut to 77."""
+    components = parts(components)
     for prompt in (*PROMPTS, LONG):
         expected = padded_ids(prompt, components.tokenizer)
         which = "a prompt of more than 77 tokens" if prompt is LONG else repr(prompt)
@@ -61,8 +64,9 @@ def exercise_1(token_ids, components):
 
 
 @exercise
-def exercise_2(embed, components):
+def exercise_2(embed, components=None):
     """`embed(token_ids, text_encoder)` gives (2, 77, D), the text encoder's last hidden state."""
+    components = parts(components)
     encoder = components.text_encoder
     for prompt in PROMPTS:
         ids = padded_ids(prompt, components.tokenizer)
@@ -88,8 +92,9 @@ def exercise_2(embed, components):
 
 
 @exercise
-def exercise_3(noise_schedule, components):
+def exercise_3(noise_schedule, components=None):
     """`noise_schedule(n)` gives the n timesteps that are visited and the n + 1 sigmas, the last of them 0."""
+    components = parts(components)
     for n in (25, 10, 50):
         pair = answered(noise_schedule(n))
         expect(isinstance(pair, (tuple, list)) and len(pair) == 2, "Return two things: timesteps, sigmas.")
@@ -147,8 +152,9 @@ def _check_sigmas(sigmas, expected, n: int, components) -> None:
 
 
 @exercise
-def exercise_4(guided_noise, components):
+def exercise_4(guided_noise, components=None):
     """`guided_noise(unet, latents, sigma, timestep, prompt_embeds, guidance_scale)` gives one noise prediction."""
+    components = parts(components)
     timesteps, sigmas = schedule(components, 25)
     for seed, (prompt, index, scale) in enumerate([(PROMPTS[0], 3, 7.5), (PROMPTS[1], 12, 3.0), (PROMPTS[0], 22, 1.0)]):
         embeds = embed_prompt(["", prompt], components.tokenizer, components.text_encoder)
@@ -222,14 +228,15 @@ def exercise_5(euler_step):
 
 
 @exercise
-def exercise_6(draw, components):
+def exercise_6(draw, components=None):
     """`draw(components, prompt, seed, num_inference_steps, guidance_scale)` gives the picture that `generate` draws."""
+    components = parts(components)
     for prompt, seed, steps, scale in ((PROMPTS[0], 0, 4, 7.5), (PROMPTS[1], 7, 6, 3.0)):
         settings = dict(num_inference_steps=steps, guidance_scale=scale)
         (goal,) = generate(euler(components), prompt, seed=seed, progress=False, **settings)
         goal = np.asarray(goal, dtype=np.float64)
         arguments = (components, prompt, seed, steps, scale)
-        picture = _picture(draw, arguments, goal.shape)
+        picture = picture_of(draw, arguments, goal.shape)
         allowed = 0.5 if components.dtype == torch.float32 else 2.0
         off, worst = np.abs(picture - goal).mean(), np.abs(picture - goal).max()
         if off < allowed or worst <= 1:
@@ -239,7 +246,7 @@ def exercise_6(draw, components):
         inside = (goal > 0) & (goal < 255)
         clamp = "Where the picture is very dark or very light the levels have wrapped around: clamp(0, 255) before the bytes."
         expect(not inside.any() or np.abs(picture - goal)[inside].mean() >= 1.2, clamp)
-        again = _picture(draw, arguments, goal.shape)
+        again = picture_of(draw, arguments, goal.shape)
         own = "Drawn twice it differs: the noise should come from torch.Generator().manual_seed(seed) alone."
         expect(np.abs(again - picture).mean() < allowed, own)
         raise NotYet(
@@ -247,22 +254,6 @@ def exercise_6(draw, components):
             "function use its arguments, and not the notebook's variables? Is the noise drawn on the CPU?"
         )
     return f"The pictures equal `generate`'s, to {off:.2f} levels of 255. Nothing of Stable Diffusion is hidden from you now."
-
-
-def _picture(draw, arguments, shape) -> np.ndarray:
-    """What a learner's `draw` returns as (H, W, 3) of 0 to 255, or `NotYet` with what it is instead."""
-    try:
-        picture = answered(draw(*arguments))
-    except TypeError as error:
-        if "data type" not in str(error):
-            raise
-        raise NotYet(f"PIL wants (H, W, 3) of bytes: move the channels last, and end with .byte(). ({error})") from error
-    if isinstance(picture, (list, tuple)) and len(picture) == 1:
-        picture = picture[0]
-    expect(isinstance(picture, Image.Image), f"It should be a PIL picture, and is a {type(picture).__name__}.")
-    size = f"It has {picture.width} x {picture.height} pixels in mode {picture.mode}, not {shape[1]} x {shape[0]} in RGB."
-    expect(picture.mode == "RGB" and picture.size == (shape[1], shape[0]), size)
-    return np.asarray(picture, dtype=np.float64)
 
 
 @torch.no_grad()

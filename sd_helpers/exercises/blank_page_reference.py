@@ -7,9 +7,10 @@ import dataclasses
 import numpy as np
 import torch
 from diffusers import EulerDiscreteScheduler
+from PIL import Image
 
-from ..checks import OPEN, NotYet, expect
-from ..components import Components
+from ..checks import OPEN, NotYet, answered, expect
+from ..components import Components, load
 from ..drawing import starting_noise
 from ..guidance import guided
 from ..schedulers import scheduler_like, set_timesteps
@@ -29,6 +30,18 @@ class Given:
     stds: torch.Tensor  # (n + 1,), standard deviation of the latents at each sigma
 
 
+_KNOWN: list[Components] = []  # the model that the checks draw with
+
+
+def parts(components: Components | None = None) -> Components:
+    """The components that are given; without them those that `given` was last asked about, else the chosen model's."""
+    if components is not None:
+        return components
+    if not _KNOWN:
+        _KNOWN.append(load())
+    return _KNOWN[-1]
+
+
 def euler(components: Components) -> Components:
     """The same components with an Euler scheduler over the same noise schedule."""
     return dataclasses.replace(components, scheduler=scheduler_like(components.scheduler, EulerDiscreteScheduler))
@@ -41,6 +54,7 @@ def given(components: Components, prompt: str, seed: int, num_inference_steps: i
     Args:
         num_inference_steps, guidance_scale: as `generate` takes them.
     """
+    _KNOWN[:] = [components]
     ids = padded_ids(prompt, components.tokenizer)
     embeds = embed_prompt(["", prompt], components.tokenizer, components.text_encoder)
     timesteps, sigmas = schedule(components, num_inference_steps)
@@ -90,6 +104,22 @@ def tensor_of(value, hint: str):
         return (value if torch.is_tensor(value) else torch.tensor(np.array(value))).detach().cpu()
     except (TypeError, ValueError, RuntimeError):
         raise NotYet(f"{hint}; it is a {type(value).__name__}.") from None
+
+
+def picture_of(draw, arguments, shape) -> np.ndarray:
+    """What a learner's `draw` returns as (H, W, 3) of 0 to 255, or `NotYet` with what it is instead."""
+    try:
+        picture = answered(draw(*arguments))
+    except TypeError as error:
+        if "data type" not in str(error):
+            raise
+        raise NotYet(f"PIL wants (H, W, 3) of bytes: move the channels last, and end with .byte(). ({error})") from error
+    if isinstance(picture, (list, tuple)) and len(picture) == 1:
+        picture = picture[0]
+    expect(isinstance(picture, Image.Image), f"It should be a PIL picture, and is a {type(picture).__name__}.")
+    size = f"It has {picture.width} x {picture.height} pixels in mode {picture.mode}, not {shape[1]} x {shape[0]} in RGB."
+    expect(picture.mode == "RGB" and picture.size == (shape[1], shape[0]), size)
+    return np.asarray(picture, dtype=np.float64)
 
 
 def tolerance_of(components) -> float:

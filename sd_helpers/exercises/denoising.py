@@ -1,4 +1,4 @@
-"""Checks of notebook 04: guidance as a line, two wishes at once, the loop, and guidance without the burning."""
+"""Checks of notebook 05: guidance as a line, two wishes at once, a scale for each step, and guidance that clips less."""
 
 from __future__ import annotations
 

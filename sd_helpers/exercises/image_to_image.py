@@ -1,4 +1,4 @@
-"""Checks of notebook 05: start steps and strength, when the picture wins, the noisy start, a solver begun in the middle."""
+"""Checks of notebook 06: the noisy start, when the picture wins, start steps and strength, a solver begun in the middle."""
 
 from __future__ import annotations
 
@@ -13,7 +13,56 @@ from sd_helpers.schedulers import LMSScheduler, scheduler_like, set_timesteps
 
 
 @exercise
-def exercise_1(start_step_of):
+def exercise_1(noisy_start):
+    """`noisy_start(scheduler, latent, noise, start_step)`: what the loop starts from, for Euler and for DDIM."""
+    latent, noise = _latents(1) * 0.8, _latents(2)
+    for kind, n, start in [
+        (EulerDiscreteScheduler, 50, 10),
+        (DDIMScheduler, 50, 10),
+        (LMSScheduler, 20, 15),
+        (DDIMScheduler, 20, 4),
+    ]:
+        scheduler = _schedule(kind, n)
+        value = answered(noisy_start(scheduler, latent.clone(), noise.clone(), start))
+        alpha, by_step = (float(scheduler.alphas_cumprod[i]) for i in (int(scheduler.timesteps[start]), start))
+        sigma = ((1 - alpha) / alpha) ** 0.5 if kind is DDIMScheduler else float(scheduler.sigmas[start])
+        exploding, preserving = latent + sigma * noise, alpha**0.5 * latent + (1 - alpha) ** 0.5 * noise
+        right = preserving if kind is DDIMScheduler else exploding
+        slips = {
+            "its latents are x0 + sigma * n, nothing is scaled down": preserving,
+            "its latents keep a variance of 1, so the picture is scaled down too": exploding,
+            "alphas_cumprod is indexed by the timestep, not by the start step": by_step**0.5 * latent
+            + (1 - by_step) ** 0.5 * noise,
+            "both factors are square roots": alpha * latent + (1 - alpha) * noise,
+            "the picture is missing, this is only noise": right - latent * (alpha**0.5 if right is preserving else 1),
+        }
+        for hint, slip in slips.items():
+            expect(slip is right or not _same(value, slip), f"{kind.__name__}: {hint}.")
+        expect_close(value, right, f"{kind.__name__}, start step {start} of {n}: not the latents that the loop expects", 1e-3)
+    return "The same picture, the same noise, in two ways of writing it."
+
+
+@exercise
+def exercise_2(picture_wins):
+    """`picture_wins(sigmas, k)`: the first start step whose noise, averaged over k by k latents, is below 1."""
+    for n, k, karras in [(50, 1, False), (50, 4, False), (20, 1, True), (30, 2, False), (10, 3, True), (50, 16, False)]:
+        sigmas = _schedule(EulerDiscreteScheduler, n, use_karras_sigmas=karras).sigmas
+        value, right = as_number(picture_wins(sigmas.clone(), k)), _first_below(sigmas, k)
+        case = f"For a schedule of {n} steps and k={k} it should be {right}, and is {value:g}."
+        if value == right:
+            continue
+        expect(value != _first_below(sigmas, 1), f"{case} That is the answer for k=1: use k.")
+        expect(value != _first_below(sigmas, k * k), f"{case} The mean of N numbers has sqrt(N) times less noise; N is k * k.")
+        expect(value != right - 1, f"{case} That is the last step at which the noise is still as strong, one too early.")
+        expect(value != right + 1, f"{case} One too late: counting starts at 0.")
+        near = min(abs(value - float(sigmas[right])), abs(value - float(sigmas[right]) / k))
+        expect(near > 1e-4, f"{case} That is the noise at the step; wanted is the position of the step.")
+        raise NotYet(f"{case} Divide sigmas by k, and find the first that is below 1.")
+    return "Broad areas win long before single latents do."
+
+
+@exercise
+def exercise_3(start_step_of):
     """`start_step_of(strength, num_inference_steps)`: where diffusers' image-to-image pipeline begins."""
     for n, strength in [
         (50, 0.8),
@@ -41,55 +90,6 @@ def exercise_1(start_step_of):
         expect(value != run, f"{case} That is how many steps are run; the start step is how many are left out.")
         raise NotYet(f"{case} How many steps does diffusers run? It leaves out the others.")
     return "And truncation is why a strength should aim at the middle of a step."
-
-
-@exercise
-def exercise_2(picture_wins):
-    """`picture_wins(sigmas, k)`: the first start step whose noise, averaged over k by k latents, is below 1."""
-    for n, k, karras in [(50, 1, False), (50, 4, False), (20, 1, True), (30, 2, False), (10, 3, True), (50, 16, False)]:
-        sigmas = _schedule(EulerDiscreteScheduler, n, use_karras_sigmas=karras).sigmas
-        value, right = as_number(picture_wins(sigmas.clone(), k)), _first_below(sigmas, k)
-        case = f"For a schedule of {n} steps and k={k} it should be {right}, and is {value:g}."
-        if value == right:
-            continue
-        expect(value != _first_below(sigmas, 1), f"{case} That is the answer for k=1: use k.")
-        expect(value != _first_below(sigmas, k * k), f"{case} The mean of N numbers has sqrt(N) times less noise; N is k * k.")
-        expect(value != right - 1, f"{case} That is the last step at which the noise is still as strong, one too early.")
-        expect(value != right + 1, f"{case} One too late: counting starts at 0.")
-        near = min(abs(value - float(sigmas[right])), abs(value - float(sigmas[right]) / k))
-        expect(near > 1e-4, f"{case} That is the noise at the step; wanted is the position of the step.")
-        raise NotYet(f"{case} Divide sigmas by k, and find the first that is below 1.")
-    return "Broad areas win long before single latents do."
-
-
-@exercise
-def exercise_3(noisy_start):
-    """`noisy_start(scheduler, latent, noise, start_step)`: what the loop starts from, for Euler and for DDIM."""
-    latent, noise = _latents(1) * 0.8, _latents(2)
-    for kind, n, start in [
-        (EulerDiscreteScheduler, 50, 10),
-        (DDIMScheduler, 50, 10),
-        (LMSScheduler, 20, 15),
-        (DDIMScheduler, 20, 4),
-    ]:
-        scheduler = _schedule(kind, n)
-        value = answered(noisy_start(scheduler, latent.clone(), noise.clone(), start))
-        alpha, by_step = (float(scheduler.alphas_cumprod[i]) for i in (int(scheduler.timesteps[start]), start))
-        sigma = ((1 - alpha) / alpha) ** 0.5 if kind is DDIMScheduler else float(scheduler.sigmas[start])
-        exploding, preserving = latent + sigma * noise, alpha**0.5 * latent + (1 - alpha) ** 0.5 * noise
-        right = preserving if kind is DDIMScheduler else exploding
-        slips = {
-            "its latents are x0 + sigma * n, nothing is scaled down": preserving,
-            "its latents keep a variance of 1, so the picture is scaled down too": exploding,
-            "alphas_cumprod is indexed by the timestep, not by the start step": by_step**0.5 * latent
-            + (1 - by_step) ** 0.5 * noise,
-            "both factors are square roots": alpha * latent + (1 - alpha) * noise,
-            "the picture is missing, this is only noise": right - latent * (alpha**0.5 if right is preserving else 1),
-        }
-        for hint, slip in slips.items():
-            expect(slip is right or not _same(value, slip), f"{kind.__name__}: {hint}.")
-        expect_close(value, right, f"{kind.__name__}, start step {start} of {n}: not the latents that the loop expects", 1e-3)
-    return "The same picture, the same noise, in two ways of writing it."
 
 
 @exercise

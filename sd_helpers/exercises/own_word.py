@@ -1,6 +1,8 @@
-"""Checks of the exercises of notebook 07: the trained share, LoRA, rows between rows, and copies."""
+"""Checks of the exercises of notebook 11: the trained share, rows between rows, LoRA, and copies."""
 
 from __future__ import annotations
+
+from types import SimpleNamespace
 
 import torch
 
@@ -8,61 +10,52 @@ from ..checks import NotYet, answered, as_number, exercise, expect, expect_close
 
 
 @exercise
-def exercise_1(trained_share, components) -> str:
-    """`trained_share(components)`: one row of the token table as a share of all parameters."""
-    parts = dict(text_encoder=components.text_encoder, unet=components.unet, vae=components.vae)
-    sizes = {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
-    table = components.text_encoder.get_input_embeddings().weight
-    row, total = table.shape[1], sum(sizes.values())
-    given = as_number(trained_share(components))
+def exercise_1(trained_share) -> str:
+    """`trained_share(components)`: one row of the token table as a share of all parameters, asked of two small stand-ins."""
+    for components in (_components(50, 8), _components(120, 12)):
+        parts = dict(text_encoder=components.text_encoder, unet=components.unet, vae=components.vae)
+        sizes = {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
+        table = components.text_encoder.get_input_embeddings().weight
+        row, total = table.shape[1], sum(sizes.values())
+        given = as_number(trained_share(components))
 
-    def close(value) -> bool:
-        return abs(given - value) <= 1e-3 * value
+        def close(value, given=given) -> bool:
+            return abs(given - value) <= 1e-3 * value
 
-    said = f"You return {given:.3g}."
-    expect(not close(table.numel() / total), f"{said} That is the whole table; only one of its rows is trained.")
-    expect(not close(100 * row / total), f"{said} That is per cent; the share goes from 0 to 1.")
-    expect(not close(total / row), f"{said} Upside down: the part is divided by the whole.")
-    expect(not close(row), f"{said} That is how many numbers a row has; divide it by all of them.")
-    expect(
-        not close(table.shape[0] / total),
-        f"{said} That counts the rows; a row is as long as the table is wide.",
+        said = f"Of a small model of {total:,} numbers with rows of {row} you return {given:.3g}."
+        expect(not close(table.numel() / total), f"{said} That is the whole table; only one of its rows is trained.")
+        expect(not close(100 * row / total), f"{said} That is per cent; the share goes from 0 to 1.")
+        expect(not close(total / row), f"{said} Upside down: the part is divided by the whole.")
+        expect(not close(row), f"{said} That is how many numbers a row has; divide it by all of them.")
+        expect(not close(table.shape[0] / total), f"{said} That counts the rows; a row is as long as the table is wide.")
+        for name, size in sizes.items():
+            expect(not close(row / (total - size)), f"{said} All three parts count: the {name} is missing.")
+            expect(not close(row / size), f"{said} That is the share of the {name} alone; all three parts count.")
+        expect(close(row / total), f"{said} It should be {row / total:.3g}.")
+    return "Try it on `components`: 1 / trained_share(components) is how many numbers stay for each one that moves."
+
+
+class _TextEncoder(torch.nn.Module):
+    """A table of rows and one layer: what `trained_share` asks of a text encoder."""
+
+    def __init__(self, rows: int, wide: int):
+        super().__init__()
+        self.config = SimpleNamespace(hidden_size=wide, vocab_size=rows)
+        self.table, self.layer = torch.nn.Embedding(rows, wide), torch.nn.Linear(wide, wide)
+
+    def get_input_embeddings(self):
+        return self.table
+
+
+def _components(rows: int, wide: int) -> SimpleNamespace:
+    """Stand-ins for a model's parts; every mistake that has a hint gives another number."""
+    return SimpleNamespace(
+        text_encoder=_TextEncoder(rows, wide), unet=torch.nn.Linear(2 * wide, 31), vae=torch.nn.Linear(wide + 5, 17)
     )
-    for name, size in sizes.items():
-        expect(not close(row / (total - size)), f"{said} All three parts count: the {name} is missing.")
-        expect(not close(row / size), f"{said} That is the share of the {name} alone; all three parts count.")
-    expect(close(row / total), f"{said} It should be {row / total:.3g}.")
-    return f"One number in {total // row:,} is trained."
 
 
 @exercise
-def exercise_2(lora) -> str:
-    """`lora(x, W, A, B, alpha)`: x W^T + alpha / r (x A^T) B^T, (n, outputs)."""
-    for n, inputs, outputs, rank, alpha in ((3, 5, 7, 2, 8.0), (2, 6, 6, 3, 1.5), (1, 4, 9, 1, 2.0)):
-        draw = torch.Generator().manual_seed(n)
-        x, W, A, B = (
-            torch.randn(shape, generator=draw) for shape in ((n, inputs), (outputs, inputs), (rank, inputs), (outputs, rank))
-        )
-        base, change = x @ W.T, (x @ A.T) @ B.T
-        given = _tensor(lora(x.clone(), W.clone(), A.clone(), B.clone(), alpha), (n, outputs))
-        mistakes = {
-            "The two thin matrices are missing: add their product, times alpha / r.": base,
-            "The layer's own x W^T is missing: LoRA adds to it.": alpha / rank * change,
-            "The factor is missing: the product counts alpha / r times.": base + change,
-            "Divide alpha by the rank, which is A.shape[0].": base + alpha * change,
-            "The factor is alpha / r, and not r / alpha.": base + rank / alpha * change,
-            "The factor belongs to the thin matrices only.": alpha / rank * (base + change),
-            "Added, not subtracted.": base - alpha / rank * change,
-        }
-        right = base + alpha / rank * change
-        for hint, value in mistakes.items():
-            expect(not _close(given, value) or _close(value, right), hint)
-        expect_close(given, right, f"For rank {rank} and alpha {alpha:g} the result is not the right one")
-    return "With alpha = r it is the layer that peft puts into the U-Net."
-
-
-@exercise
-def exercise_3(mix_rows) -> str:
+def exercise_2(mix_rows) -> str:
     """`mix_rows(first, second, amount)`: mixed directions at a mixed length, (1, D)."""
     draw = torch.Generator().manual_seed(0)
     first, second = 0.3 * torch.randn(1, 128, generator=draw), 1.2 * torch.randn(1, 128, generator=draw)
@@ -90,6 +83,32 @@ def exercise_3(mix_rows) -> str:
             expect(not _close(given, value) or _close(value, right), said + hint)
         expect_close(given, right, f"{said}the row is not the right one")
     return "Direction and length, each in its own right."
+
+
+@exercise
+def exercise_3(lora) -> str:
+    """`lora(x, W, A, B, alpha)`: x W^T + alpha / r (x A^T) B^T, (n, outputs)."""
+    for n, inputs, outputs, rank, alpha in ((3, 5, 7, 2, 8.0), (2, 6, 6, 3, 1.5), (1, 4, 9, 1, 2.0)):
+        draw = torch.Generator().manual_seed(n)
+        x, W, A, B = (
+            torch.randn(shape, generator=draw) for shape in ((n, inputs), (outputs, inputs), (rank, inputs), (outputs, rank))
+        )
+        base, change = x @ W.T, (x @ A.T) @ B.T
+        given = _tensor(lora(x.clone(), W.clone(), A.clone(), B.clone(), alpha), (n, outputs))
+        mistakes = {
+            "The two thin matrices are missing: add their product, times alpha / r.": base,
+            "The layer's own x W^T is missing: LoRA adds to it.": alpha / rank * change,
+            "The factor is missing: the product counts alpha / r times.": base + change,
+            "Divide alpha by the rank, which is A.shape[0].": base + alpha * change,
+            "The factor is alpha / r, and not r / alpha.": base + rank / alpha * change,
+            "The factor belongs to the thin matrices only.": alpha / rank * (base + change),
+            "Added, not subtracted.": base - alpha / rank * change,
+        }
+        right = base + alpha / rank * change
+        for hint, value in mistakes.items():
+            expect(not _close(given, value) or _close(value, right), hint)
+        expect_close(given, right, f"For rank {rank} and alpha {alpha:g} the result is not the right one")
+    return "With alpha = r it is the layer that peft puts into the U-Net."
 
 
 @exercise

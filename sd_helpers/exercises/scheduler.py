@@ -19,7 +19,7 @@ def exercise_1(alpha_cumprod_of):
             "Solve sigma**2 = (1 - a) / a for a: multiply by a, and bring both a to one side": 1 / sigma**2,
         }
         _compare(value, right, hints, f"At sigma {sigma:.4g} it is wrong" if isinstance(sigma, float) else "Wrong")
-    return f"Sigma 14.61 leaves {1 / (1 + SIGMAS[-1] ** 2):.4f}, and its square root is the 0.068 of the first plot."
+    return f"Sigma 14.61 leaves {1 / (1 + SIGMAS[-1] ** 2):.4f}, and its square root, 0.068, is the share of the picture there."
 
 
 @exercise
@@ -81,37 +81,26 @@ def exercise_3(ddim_step):
 
 
 @exercise
-def exercise_4(heun_step):
-    """`heun_step(latents, sigma, sigma_next, predict)`: exploding latents after one step of Heun's method."""
-    start, _ = _two(seed=3)
-    for sigma, sigma_next in ((14.0, 9.0), (2.0, 1.2), (0.5, 0.1)):
-        first = _perfect(start, sigma)
-        euler = start + (sigma_next - sigma) * first
-        second = _perfect(euler, sigma_next)
-        value = answered(heun_step(start.clone(), sigma, sigma_next, _perfect))
+def exercise_4(rescaled):
+    """`rescaled(alphas_cumprod)`: the same schedule, stretched until its last level holds no picture at all."""
+    for last in (0.0047, 0.09):
+        alphas = torch.linspace(0.9991, last, 50, dtype=torch.float64) ** 1.3
+        roots = alphas.sqrt()
+        shifted = roots - roots[-1]
+        right = (shifted * roots[0] / shifted[0]) ** 2
+        value = answered(rescaled(alphas.clone()))
         hints = {
-            "That is Euler's step: ask for a second slope where it ends, and use the mean of both": euler,
-            "The mean of two slopes is half their sum": start + (sigma_next - sigma) * (first + second),
-            "Take the step again from the beginning, not from where Euler's step ended": (
-                euler + (sigma_next - sigma) * (first + second) / 2
+            "These are the square roots, the shares of the picture; square them at the end": right.sqrt(),
+            "The last is 0 now, but the first was moved too: stretch all by first / (first - last)": shifted**2,
+            "Shift and stretch the square roots of alphas_cumprod, not alphas_cumprod itself": (
+                (alphas - alphas[-1]) * alphas[0] / (alphas[0] - alphas[-1])
             ),
-            "Use the mean of both slopes, not the second alone": start + (sigma_next - sigma) * second,
-            "Ask for the second slope at sigma_next: it is less noisy there": (
-                start + (sigma_next - sigma) * (first + _perfect(euler, sigma)) / 2
-            ),
-            "Ask for the second slope at the latents after Euler's step, not at those before it": (
-                start + (sigma_next - sigma) * (first + _perfect(start, sigma_next)) / 2
-            ),
-            "The step goes from sigma to sigma_next: sigma_next - sigma, which is negative": (
-                start - (sigma_next - sigma) * (first + second) / 2
-            ),
+            "It is the schedule you were given: subtract the last square root from all of them": alphas,
+            "Only the last level has changed; Lin et al. stretch the whole schedule": torch.cat([alphas[:-1], alphas[-1:] * 0]),
+            "Stretch by first / (first - last), with the first and last of the square roots": (shifted / shifted[0]) ** 2,
         }
-        right = start + (sigma_next - sigma) * (first + second) / 2
-        _compare(value, right, hints, f"From sigma {sigma} to {sigma_next} it is wrong")
-    value = heun_step(start.clone(), 0.5, 0, _not_at_zero)
-    expect_close(value, start - 0.5 * _perfect(start, 0.5), "To sigma 0 it is Euler's step")
-    heun, euler = (_error(step) for step in (heun_step, _euler_step))
-    return f"On a path that is known exactly, ten steps of yours end {heun:.4f} off, ten of Euler's {euler:.4f}."
+        _compare(value, right, hints, "The roots should fall from the same first value, evenly stretched, to 0")
+    return "The last level holds nothing but noise, and the first is what it was."
 
 
 def _two(seed: int):
@@ -141,27 +130,3 @@ def _close(value, other, tolerance: float) -> bool:
         return False
     allowed = tolerance * max(1, float(other.abs().max()))
     return value.shape == other.shape and bool((value - other).abs().max() <= allowed)
-
-
-def _perfect(latents, sigma):
-    """What a perfect network says when all pictures there are have independent numbers of standard deviation 0.5."""
-    return latents * sigma / (sigma**2 + 0.25)
-
-
-def _not_at_zero(latents, sigma):
-    expect(float(sigma) > 0, "The network was asked at sigma 0; when sigma_next is 0, return the Euler step")
-    return _perfect(latents, sigma)
-
-
-def _euler_step(latents, sigma, sigma_next, predict):
-    return latents + (sigma_next - sigma) * predict(latents, sigma)
-
-
-def _error(step) -> float:
-    """How far ten steps from sigma 10 to 0.1 end from where the path of `_perfect` leads, which is known."""
-    start, _ = _two(seed=4)
-    latents, sigmas = 10 * start, [10 * 0.01 ** (i / 10) for i in range(11)]
-    for sigma, sigma_next in zip(sigmas, sigmas[1:]):
-        latents = step(latents, sigma, sigma_next, _perfect)
-    exact = 10 * start * ((sigmas[-1] ** 2 + 0.25) / (sigmas[0] ** 2 + 0.25)) ** 0.5
-    return float((latents - exact).std())

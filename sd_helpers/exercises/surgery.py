@@ -1,10 +1,11 @@
-"""Checks of the exercises of notebook 06: rows replaced, where two lines meet, a word weighted, a mixture taken apart."""
+"""Checks of the exercises of notebook 10: rows replaced, where two lines meet, a word weighted, a mixture taken apart."""
 
 from __future__ import annotations
 
 import torch
 
 from ..checks import NotYet, answered, as_number, exercise, expect, expect_close
+from ..metrics import picture_tower
 from ..text import embed_prompt, encode_embeddings, token_embeddings
 
 
@@ -100,8 +101,12 @@ def _meeting(amounts, first, second, after: int) -> float:
 
 
 @exercise
-def exercise_3(weigh, components) -> str:
-    """`weigh(prompt, word, weight)`: without + weight * (with - without), where without has zeros for the word's rows."""
+def exercise_3(weigh) -> str:
+    """`weigh(prompt, word, weight, tokenizer, text_encoder)`: without + weight * (with - without); in without its rows are zero.
+
+    Asked of the miniature CLIP's text encoder, which is there whatever model a notebook runs on.
+    """
+    components = picture_tower()
     cases = [
         ("a red apple on a blue background", "blue", 1.0),
         ("a red apple on a blue background", "blue", 1.7),
@@ -110,7 +115,7 @@ def exercise_3(weigh, components) -> str:
         ("a red apple", "apple", 0.0),
     ]
     for prompt, word, weight in cases:
-        given = answered(weigh(prompt, word, weight))
+        given = answered(weigh(prompt, word, weight, components.tokenizer, components.text_encoder))
         full = embed_prompt(prompt, components.tokenizer, components.text_encoder)
         _tensor_of_shape(given, tuple(full.shape))
         right = _weighed(prompt, word, weight, components)
@@ -162,13 +167,13 @@ def _hint_weighed(given, prompt: str, word: str, weight: float, components, said
 
 def _ids(prompt: str, components) -> torch.Tensor:
     tokens = components.tokenizer(prompt, padding="max_length", max_length=77, truncation=True, return_tensors="pt")
-    return tokens.input_ids.to(components.device)
+    return tokens.input_ids
 
 
 def _holds(prompt: str, word: str, components) -> torch.Tensor:
     """Which of the 77 positions hold one of the word's tokens, (77,)."""
     pieces = components.tokenizer(word).input_ids[1:-1]
-    return torch.isin(_ids(prompt, components)[0], torch.tensor(pieces, device=components.device))
+    return torch.isin(_ids(prompt, components)[0], torch.tensor(pieces))
 
 
 def _zeroed(rows, mask, components):
@@ -186,8 +191,9 @@ def _weighed(prompt: str, word: str, weight: float, components):
 
 
 @exercise
-def exercise_4(amount_of, components) -> str:
-    """`amount_of(finished, first, second)`: the share of the second prompt in a mixture of token embeddings, to 0.01."""
+def exercise_4(amount_of) -> str:
+    """`amount_of(finished, first, second, tokenizer, text_encoder)`: the second prompt's share in a mixture of rows, to 0.01."""
+    components = picture_tower()
     for first, second, secret in (
         ("A picture of a puppy", "A picture of a skunk", 0.3),
         ("A mouse", "A leopard", 0.62),
@@ -198,7 +204,7 @@ def exercise_4(amount_of, components) -> str:
             mixed = encode_embeddings((1 - secret) * rows[:1] + secret * rows[1:], components.text_encoder)
         ends = embed_prompt([first, second], components.tokenizer, components.text_encoder)
         kept = mixed.clone()
-        value = as_number(amount_of(mixed, first, second))
+        value = as_number(amount_of(mixed, first, second, components.tokenizer, components.text_encoder))
         expect(torch.equal(mixed, kept), "Your function has changed the embeddings that were given.")
         said = f"For a mixture of {first!r} and {second!r} you return {value:.3f}."
         expect(0 <= value <= 1, f"{said} The amount lies between 0 and 1.")

@@ -1,23 +1,24 @@
-"""Checks of the exercises of notebook 03: tokens, the causal mask, search, and vectors between words."""
+"""Checks of the exercises of notebook 03: positions, nearest rows, what a sum still tells, and vectors between words."""
 
 from __future__ import annotations
 
 import torch
 
 from ..checks import NotYet, answered, as_number, exercise, expect, expect_close
+from ..metrics import picture_tower
 from ..text import embed_prompt
 
 PROMPTS = ("A picture of a puppy", "", "a skunk, please!", "antidisestablishmentarianism", "strawbery", "puppy " * 100)
 
 
 @exercise
-def exercise_1(positions_used, components) -> str:
-    """`positions_used(prompt)`: how many of the 77 positions hold pieces of the prompt itself."""
-    tokenizer = components.tokenizer
+def exercise_1(positions_used) -> str:
+    """`positions_used(prompt, tokenizer)`: how many of the 77 positions hold pieces of the prompt itself."""
+    tokenizer = picture_tower().tokenizer
     most = tokenizer.model_max_length - 2
     for prompt in PROMPTS:
         pieces = len(tokenizer.tokenize(prompt, verbose=False))
-        given = as_number(positions_used(prompt))
+        given = as_number(positions_used(prompt, tokenizer))
         shown = repr(prompt if len(prompt) < 40 else prompt[:12] + "... (100 words)")
         said = f"For {shown} you return {given:g}."
         expect(given != min(pieces, most) + 2, f"{said} Start and end are not part of the prompt: leave them out.")
@@ -30,94 +31,105 @@ def exercise_1(positions_used, components) -> str:
 
 
 @exercise
-def exercise_2(causal_mask) -> str:
-    """`causal_mask(n)`: (n, n), 0 where a row may look, minus infinity in the columns after it."""
-    for n in (4, 1, 77):
-        mask = answered(causal_mask(n))
-        expect(torch.is_tensor(mask), f"It should be a tensor, and is a {type(mask).__name__}.")
-        expect(tuple(mask.shape) == (n, n), f"For n={n} its shape is {tuple(mask.shape)}, and should be {(n, n)}.")
-        expect(mask.is_floating_point(), f"It is of {mask.dtype}; what is added to scores should be floating point numbers.")
-        _check_mask(mask.detach().double().cpu(), n)
-    return "Row i sees columns 0 to i."
-
-
-def _check_mask(mask: torch.Tensor, n: int) -> None:
-    expect(
-        not mask.isnan().any(), "It holds nan: infinity times zero is no number. Try `masked_fill`, or `triu` of a full matrix."
-    )
-    sees = torch.ones(n, n, dtype=torch.bool).tril()
-    hidden = mask <= -1e4  # after the softmax that is zero as well
-    if n > 1:
+def exercise_2(nearest_rows) -> str:
+    """`nearest_rows(table, token_id, count)`: the ids of the rows most similar by cosine, best first, without its own."""
+    for seed, token_id, count in ((0, 7, 3), (1, 41, 1), (2, 20, 5)):
+        table = _table(60, 8, seed)
+        table[50:] = 0  # never seen
+        given = _ids(nearest_rows(table.clone(), token_id, count))
+        right = _nearest(table, token_id, count)
+        if given == right:
+            continue
+        said = f"Of 60 rows you return {given[:6]} for token {token_id} and count={count}."
+        expect(token_id not in given, f"{said} A row is always nearest to itself: leave its own id out.")
+        expect(len(given) == count, f"{said} That are {len(given)} ids.")
         expect(
-            not torch.equal(mask, sees.double()),
-            "Ones and zeros would be multiplied; this is added to scores before the softmax.",
+            not any(i >= 50 for i in given),
+            f"{said} Rows 50 to 59 are all zeros, a word never seen: without a direction there is no cosine.",
         )
-        expect(not torch.equal(hidden, sees), "You hide what comes before and show what comes after: the other way round.")
-        expect(not torch.equal(hidden, ~sees.T), "Transposed: rows are who looks, columns what is looked at.")
-    expect(not hidden.diagonal().any(), "A position may see itself: the diagonal should be 0.")
-    expect(torch.equal(hidden, ~sees), "What comes after the row should be minus infinity, and nothing else.")
-    expect(bool((mask[sees] == 0).all()), "Where a position may look, add nothing: 0.")
+        expect(given != _nearest(table, token_id, count, largest=False), f"{said} Those are the least similar ones.")
+        dots = (table[:50] @ table[token_id]).index_fill(0, torch.tensor([token_id]), -1e9)
+        expect(given != dots.topk(count).indices.tolist(), f"{said} Those have the largest dot product; divide by the lengths.")
+        apart = (table[:50] - table[token_id]).norm(dim=1).index_fill(0, torch.tensor([token_id]), 1e9)
+        expect(given != (-apart).topk(count).indices.tolist(), f"{said} Those are nearest by distance, not by cosine.")
+        expect(sorted(given) != sorted(right), f"{said} The right ones, in the wrong order: the nearest first.")
+        raise NotYet(f"{said} It should be {right}.")
+    return "By direction, the nearest first."
+
+
+def _table(count: int, wide: int, seed: int) -> torch.Tensor:
+    """Rows of random directions, and of lengths from 0.2 to 3."""
+    generator = torch.Generator().manual_seed(seed)
+    rows = torch.nn.functional.normalize(torch.randn(count, wide, generator=generator), dim=1)
+    return rows * torch.linspace(0.2, 3, count)[torch.randperm(count, generator=generator)][:, None]
+
+
+def _nearest(table: torch.Tensor, token_id: int, count: int, largest: bool = True) -> list[int]:
+    seen = [i for i in range(len(table)) if bool(table[i].any()) and i != token_id]
+    alike = torch.nn.functional.cosine_similarity(table[seen], table[token_id][None])
+    return [seen[i] for i in alike.topk(count, largest=largest).indices]
+
+
+def _ids(value) -> list[int]:
+    """What was returned as a list of whole numbers, or a hint."""
+    value = answered(value)
+    expect(value is not None, "It is None: does your function return its result?")
+    try:
+        return [int(i) for i in value]
+    except (TypeError, ValueError, RuntimeError):
+        raise NotYet(f"It should be a list or a tensor of ids, and is a {type(value).__name__}.") from None
 
 
 @exercise
-def exercise_3(recall_at) -> str:
-    """`recall_at(similarity, k)`: the share of rows whose own column, on the diagonal, is among the k largest."""
-    for seed, n in ((0, 12), (1, 30)):
-        similarity = torch.randn(n, n, generator=torch.Generator().manual_seed(seed)) + 1.2 * torch.eye(n)
-        for k in (3, 1, n):
-            given = as_number(recall_at(similarity.clone(), k))
-            right = _recall(similarity, k)
-            close = lambda value, given=given: abs(given - value) < 1e-4  # noqa: E731
-            if close(right):
-                continue
-            said = f"For a matrix of {n} captions and k={k} you return {given:.3g}."
-            expect(not close(n * right), f"{said} That is how many; the share is that divided by the number of captions.")
-            expect(not close(100 * right), f"{said} That is per cent; the share goes from 0 to 1.")
-            expect(not close(_recall(similarity.T, k)), f"{said} That is by columns: pictures that find their caption.")
-            expect(not close(_recall(-similarity, k)), f"{said} Those are the least similar: sort the other way.")
-            expect(not close(_recall(similarity, 1)), f"{said} That is right for k=1: look at the k best, not the best one.")
-            raise NotYet(f"{said} It should be {right:.3g}.")
-    return "By rows, for every k."
-
-
-def _recall(similarity: torch.Tensor, k: int) -> float:
-    own = similarity.diagonal()[:, None]
-    return float(((similarity > own).sum(dim=1) < k).float().mean())
+def exercise_3(read_sum) -> str:
+    """`read_sum(vector, table, places)`: which row of the table and which row of the places were added."""
+    table, places = _table(300, 24, seed=3), 3 * torch.nn.functional.normalize(_table(12, 24, seed=4), dim=1)
+    for token_id, place in ((17, 3), (5, 0), (250, 11), (8, 8)):
+        given = _ids(read_sum(table[token_id] + places[place], table.clone(), places.clone()))
+        said = f"For row {token_id} plus place {place} you return {given}."
+        expect(len(given) == 2, f"{said} Two numbers are wanted: the token's id and the place.")
+        expect(given != [place, token_id] or place == token_id, f"{said} First the token's id, then the place.")
+        alone = int((table - (table[token_id] + places[place])).norm(dim=1).argmin())
+        expect(given[0] == token_id or given[0] != alone, f"{said} Take each place away from the vector before you compare.")
+        expect(given[1] == place, f"{said} The place is wrong: try all of them, and keep the best of all pairs.")
+        expect(given[0] == token_id, f"{said} The place is right, the token is not.")
+    return "The sum still tells both."
 
 
 @exercise
-def exercise_4(embed_between, components) -> str:
-    """`embed_between(first, second, amount)`: prompt embeddings of mixed token embeddings, (1, 77, D)."""
+def exercise_4(embed_between) -> str:
+    """`embed_between(first, second, amount, tokenizer, text_encoder)`: prompt embeddings of mixed token embeddings."""
+    tower = picture_tower()
+    parts = (tower.tokenizer, tower.text_encoder)
     first, second, amount = "a picture of a puppy", "a robot on a blue background", 0.3
-    start, end = (embed_prompt(p, components.tokenizer, components.text_encoder) for p in (first, second))
-    given = answered(embed_between(first, second, amount))
+    start, end = (embed_prompt(p, *parts) for p in (first, second))
+    given = answered(embed_between(first, second, amount, *parts))
     expect(torch.is_tensor(given), f"It should be a tensor, and is a {type(given).__name__}.")
     expect(tuple(given.shape) == tuple(start.shape), f"Its shape is {tuple(given.shape)}, and should be {tuple(start.shape)}.")
-    given, start, end = given.detach().float().cpu(), start.float().cpu(), end.float().cpu()
+    given = given.detach().float().cpu()
 
     def is_close(other) -> bool:
         return torch.allclose(given, other.float().cpu(), atol=2e-3, rtol=2e-3)
 
     mixes = {"right": {}, "swapped": {"amount": 1 - amount}, "none": {"times_position": 0}, "twice": {"times_position": 2}}
-    mixes = {name: _between(first, second, components, **({"amount": amount} | change)) for name, change in mixes.items()}
+    mixes = {name: _between(first, second, *parts, **({"amount": amount} | change)) for name, change in mixes.items()}
     if not is_close(mixes["right"]):
         expect(not is_close((1 - amount) * start + amount * end), "That mixes what comes out. Mix the token embeddings going in.")
         expect(not is_close(mixes["swapped"]), "The amounts are swapped: `amount` is the share of the second prompt.")
-        expect(not is_close(mixes["none"]), "The positions are missing: `encode` takes token plus position.")
-        expect(not is_close(mixes["twice"]), "The positions are in it twice; each should be added once.")
+        expect(not is_close(mixes["none"]), "The rows of the places are missing: each should be added once.")
+        expect(not is_close(mixes["twice"]), "The places are in it twice: `encode_embeddings` adds them itself.")
         hint = "With amount={} it should be what `embed_prompt` gives for the {} prompt; is the amount used?"
         expect(not is_close(start), hint.format(1, "second"))
         expect(not is_close(end), hint.format(0, "first"))
     for share in (0.0, 1.0, amount):
         hint = f"With amount={share:g} the embeddings are not the right ones"
-        right = _between(first, second, components, share)
-        expect_close(answered(embed_between(first, second, share)), right, hint, tolerance=2e-3)
+        right = _between(first, second, *parts, share)
+        expect_close(answered(embed_between(first, second, share, *parts)), right, hint, tolerance=2e-3)
     return "Between two words there is a way, and the encoder goes along."
 
 
-def _between(first: str, second: str, components, amount: float, times_position: float = 1.0) -> torch.Tensor:
+def _between(first: str, second: str, tokenizer, encoder, amount: float, times_position: float = 1.0) -> torch.Tensor:
     """The reference, by another way than the notebook's: a forward hook that replaces what the token table returns."""
-    tokenizer, encoder = components.tokenizer, components.text_encoder
     table, parts = encoder.get_input_embeddings(), getattr(encoder, "text_model", encoder)
     ids = tokenizer([first, second], padding="max_length", max_length=77, truncation=True, return_tensors="pt").input_ids
     ids = ids.to(encoder.device)
