@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from sd_helpers import diagrams, exact_noise, plane, question
+from sd_helpers.notebook import attention_diagrams, page_diagrams, sampler_diagrams, surgery_diagrams, word_diagrams
 from sd_helpers.notebook.svg import Drawing
 
 
@@ -46,10 +47,21 @@ def all_diagrams(components) -> dict:
     }
 
 
+def of_one_lesson(components) -> dict:
+    c = components
+    return {
+        "lent_attention": attention_diagrams.lent_attention(64, 77, 4),
+        "random_step": sampler_diagrams.random_step(2.0, 1.0),
+        "cuts": surgery_diagrams.cuts("a fox", c.tokenizer, c.text_encoder, edited="sums", at=2),
+        "one_row": word_diagrams.one_row(c),
+        "six_functions": page_diagrams.six_functions(c, lit=(2,)),
+    }
+
+
 def test_every_diagram_is_drawn(components):
     drawn = all_diagrams(components)
     assert set(diagrams.__all__) == {*drawn, "PARTS"}
-    for name, shown in drawn.items():
+    for name, shown in (drawn | of_one_lesson(components)).items():
         inside = ET.fromstring(svg_of(shown))
         _, _, width, height = map(float, inside.get("viewBox").split())
         for text in inside.iter("{http://www.w3.org/2000/svg}text"):
