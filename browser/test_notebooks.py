@@ -38,7 +38,7 @@ def test_runs_and_its_explorers_move(lab, page: Page, notebook):
         explorer = explorers.nth(number)
         move_all(explorer, page)
         explorer.scroll_into_view_if_needed()
-        cell_of(explorer, page).screenshot(path=SCREENSHOTS / f"{notebook.stem}-explorer{number}.png")
+        cell_of(explorer).screenshot(path=SCREENSHOTS / f"{notebook.stem}-explorer{number}.png")
     no_errors(page)
     page.locator(".jp-Notebook").first.evaluate("area => area.scrollTo(0, 0)")
     page.screenshot(path=SCREENSHOTS / f"{notebook.parent / notebook.stem}.png".replace("solutions/", "solution-"))
@@ -81,13 +81,13 @@ def no_errors(page: Page) -> None:
     assert wrong.count() == 0, wrong.first.inner_text()
 
 
-def cell_of(explorer: Locator, page: Page) -> Locator:
-    return page.locator(".jp-CodeCell").filter(has=explorer)
+def cell_of(explorer: Locator) -> Locator:
+    return explorer.locator("xpath=ancestor::*[contains(concat(' ', @class, ' '), ' jp-CodeCell ')][1]")
 
 
-def shown(explorer: Locator, page: Page) -> str:
+def shown(explorer: Locator) -> str:
     """The pictures under an explorer's controls."""
-    return "".join(cell_of(explorer, page).locator(".jp-OutputArea-output img").evaluate_all("all => all.map(i => i.src)"))
+    return "".join(cell_of(explorer).locator(".jp-OutputArea-output img").evaluate_all("all => all.map(i => i.src)"))
 
 
 def move_all(explorer: Locator, page: Page) -> None:
@@ -95,12 +95,12 @@ def move_all(explorer: Locator, page: Page) -> None:
     controls = explorer.locator(".widget-slider, .widget-dropdown, .widget-text, .widget-checkbox, .widget-toggle-buttons")
     assert controls.count() > 0
     for number in range(controls.count()):
-        control, before = controls.nth(number), shown(explorer, page)
+        control, before = controls.nth(number), shown(explorer)
         control.scroll_into_view_if_needed()
         move(control, number)
         status = explorer.locator(".sd-status")
         deadline = time.monotonic() + DRAWING
-        while shown(explorer, page) == before:
+        while shown(explorer) == before:
             assert time.monotonic() < deadline, f"moving {control.inner_text()!r} changed nothing; {status.inner_text()!r}"
             assert status.get_attribute("role") != "alert", status.inner_text()
             page.wait_for_timeout(100)

@@ -1,4 +1,4 @@
-"""The checks of notebook 08's exercises: right answers, the usual mistakes, and no answer."""
+"""The checks of notebook 12's exercises: right answers, the usual mistakes, and no answer."""
 
 import pytest
 import torch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import torch
@@ -9,6 +10,7 @@ from PIL import Image, ImageDraw
 
 from ..autoencoder import pil_to_latent, pil_to_tensor
 from ..checks import NotYet, answered, exercise, expect, expect_close
+from ..models import EMBEDDED_FOLDER
 
 # (factor, latent channels): SD v1 and emoji-sd, one of half the factor, Stable Diffusion 3, and one that nobody has built.
 SHAPES = ((8, 4), (4, 4), (8, 16), (16, 5))
@@ -101,8 +103,9 @@ def exercise_3(measure_scaling_factor):
 
 
 @exercise
-def exercise_4(improve, vae):
+def exercise_4(improve):
     """`improve(latents, pixels, vae, steps)`: latents that decode to something nearer to pixels than those given."""
+    vae = trained_vae()
     pixels = pil_to_tensor(lettered()).to(vae.device, vae.dtype)  # (1, 3, 32, 32)
     start = pil_to_latent(lettered(), vae)
     weights = vae.decoder.conv_out.weight.detach().clone()
@@ -156,6 +159,15 @@ def small_vae(seed: int, scaling_factor: float):
         vae = AutoencoderKL(block_out_channels=(8, 8), norm_num_groups=4, scaling_factor=scaling_factor, **blocks)
     vae.requires_grad_(False).quant_conv.weight[: vae.config.latent_channels] *= 6
     return vae.eval()
+
+
+@functools.cache
+def trained_vae():
+    """The autoencoder of emoji-sd, on the CPU, weights frozen: a check needs no loaded model."""
+    from diffusers import AutoencoderKL
+
+    vae = AutoencoderKL.from_pretrained(EMBEDDED_FOLDER / "vae", torch_dtype=torch.float32)
+    return vae.requires_grad_(False).eval()
 
 
 def lettered() -> Image.Image:

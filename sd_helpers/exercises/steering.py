@@ -1,4 +1,4 @@
-"""The checks of notebook 08's exercises: a loss per picture, an even push, steering in part of the steps, the whole gradient."""
+"""The checks of notebook 12's exercises: a loss per picture, an even push, steering in part of the steps, the whole gradient."""
 
 from __future__ import annotations
 
