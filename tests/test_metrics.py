@@ -10,7 +10,7 @@ from PIL import Image, ImageChops
 
 from sd_helpers import gallery
 from sd_helpers.metrics import background_of, clip_score, mean_difference, nearest_concepts, psnr
-from sd_helpers.views import contact_sheet, film, show
+from sd_helpers.views import contact_sheet, film, grid, show
 
 
 def test_gallery_holds_four_styles_with_labels_and_tags():
@@ -113,7 +113,17 @@ def test_contact_sheet_and_film():
 
 def test_show_keeps_the_pixels_and_says_what_it_shows():
     picture = Image.radial_gradient("L").resize((40, 20)).convert("RGB")
-    data, metadata = DisplayFormatter().format(show(picture, width=120, alt="rings"))
+    data, metadata = DisplayFormatter().format(show(picture, width=80, alt="rings"))
     shown = Image.open(io.BytesIO(base64.b64decode(data["image/jpeg"])))
     assert shown.size == picture.size and mean_difference(shown, picture) < 3
-    assert metadata["image/jpeg"] == {"width": 120, "alt": "rings"}
+    assert metadata["image/jpeg"] == {"width": 80, "alt": "rings"}
+
+
+def test_what_is_enlarged_more_than_twice_keeps_its_pixels_sharp():
+    picture = Image.radial_gradient("L").resize((40, 20)).convert("RGB")
+    data, _ = DisplayFormatter().format(show(picture, width=120))
+    shown = Image.open(io.BytesIO(base64.b64decode(data["image/jpeg"])))
+    assert shown.size == (120, 60)
+    assert mean_difference(shown, picture.resize((120, 60), Image.Resampling.NEAREST)) < 3
+    assert "pixelated" in grid([picture], ["latents"], width=120).data
+    assert "pixelated" not in grid([picture], ["latents"], width=80).data
