@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ..checks import answered, exercise, expect, expect_close
+from ..checks import answered, exercise, expect, expect_known
 
 
 def _random(*shape, seed: int = 0) -> torch.Tensor:
@@ -14,22 +14,6 @@ def _random(*shape, seed: int = 0) -> torch.Tensor:
 def _probabilities(*shape, seed: int = 0) -> torch.Tensor:
     """Rows that sum to 1, unequal enough that every slip shows."""
     return (2 * _random(*shape, seed=seed)).softmax(dim=-1)
-
-
-def _near(a, b) -> bool:
-    """Whether two results are tensors or numbers of one shape that agree."""
-    try:
-        a, b = (torch.as_tensor(x).detach().double().cpu() for x in (a, b))
-    except (TypeError, ValueError, RuntimeError):
-        return False
-    return a.shape == b.shape and torch.allclose(a, b, rtol=1e-4, atol=1e-6)
-
-
-def _compare(value, right, mistakes: dict, hint: str) -> None:
-    """A hint if the value is what a well-known mistake gives (hint -> that result), else `hint` unless it is right."""
-    for told, wrong in mistakes.items():
-        expect(_near(wrong, right) or not _near(value, wrong), told)
-    expect_close(value, right, hint, tolerance=1e-5)
 
 
 @exercise
@@ -55,7 +39,7 @@ def exercise_1(attention):
             .softmax(dim=-1)
             .transpose(1, 2),
         }
-        _compare(value, (products / d**0.5).softmax(dim=-1), mistakes, "They are other probabilities")
+        expect_known(value, (products / d**0.5).softmax(dim=-1), mistakes, "They are other probabilities", tolerance=1e-5)
     return "Every row sums to 1: a place can look harder at one word only by looking less at the others."
 
 
@@ -79,7 +63,13 @@ def exercise_2(word_map):
                 width, height
             ).T,
         }
-        _compare(value, right, mistakes, f"With positions {positions[:3]} and {height} x {width} places it is another map")
+        expect_known(
+            value,
+            right,
+            mistakes,
+            f"With positions {positions[:3]} and {height} x {width} places it is another map",
+            tolerance=1e-5,
+        )
     return "All positions together give a map of ones."
 
 
@@ -105,8 +95,12 @@ def exercise_3(louder):
             "All the other positions were multiplied.": inverse / inverse.sum(dim=-1, keepdim=True),
             "These are the probabilities unchanged.": probs,
         }
-        _compare(
-            value, _to_one(scaled), mistakes, f"With positions {positions} and factor {factor:g} they are other probabilities"
+        expect_known(
+            value,
+            _to_one(scaled),
+            mistakes,
+            f"With positions {positions} and factor {factor:g} they are other probabilities",
+            tolerance=1e-5,
         )
     return "What one word gains, all others lose, in proportion."
 
@@ -144,5 +138,5 @@ def exercise_4(aligned):
             "These are the kept probabilities, in their old places.": kept,
             "The softmax flattens them; divide by the sum.": mixed.softmax(dim=-1),
         }
-        _compare(value, _to_one(mixed), mistakes, "They are other probabilities")
+        expect_known(value, _to_one(mixed), mistakes, "They are other probabilities", tolerance=1e-5)
     return "So a prompt can gain a word and keep the places of all others."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ..checks import answered, exercise, expect, expect_close
+from ..checks import agree, answered, exercise, expect, expect_close, expect_known
 from ..guidance import guided
 
 
@@ -13,22 +13,6 @@ def _noises(count: int, shape=(3, 4, 5, 6), seed: int = 0) -> list[torch.Tensor]
     generator = torch.Generator().manual_seed(seed)
     sizes = torch.linspace(0.5, 1.5, shape[0])[:, None, None, None]
     return [torch.randn(shape, generator=generator) * sizes for _ in range(count)]
-
-
-def _near(a, b) -> bool:
-    """Whether two results are tensors or numbers of one shape that agree."""
-    try:
-        a, b = (torch.as_tensor(x).detach().double().cpu() for x in (a, b))
-    except (TypeError, ValueError, RuntimeError):
-        return False
-    return a.shape == b.shape and torch.allclose(a, b, rtol=1e-4, atol=1e-5)
-
-
-def _compare(value, right, mistakes: dict, hint: str) -> None:
-    """A hint if the value is what a well-known mistake gives (hint -> that result), else `hint` unless it is right."""
-    for told, wrong in mistakes.items():
-        expect(_near(wrong, right) or not _near(value, wrong), told)
-    expect_close(value, right, hint)
 
 
 @exercise
@@ -42,7 +26,7 @@ def exercise_1(same_as):
             "That is the same scale again, but the line is now walked from its other end.": scale,
             "At scale 0 the swapped formula gives noise_text; your scale then goes past it.": 1 + scale,
         }
-        _compare(value, 1 - scale, mistakes, f"For scale {scale:g} the two predictions do not come out the same")
+        expect_known(value, 1 - scale, mistakes, f"For scale {scale:g} the two predictions do not come out the same")
     return "Swapped at 5 is the line walked to -4: away from the prompt."
 
 
@@ -62,7 +46,7 @@ def exercise_2(two_wishes):
             "The second wish starts where the first one ended, and shortens it.": guided(towards_a, b, scale_b),
             "The two scales have changed places.": guided(empty, a, scale_b) + scale_a * (b - empty),
         }
-        _compare(value, right, mistakes, f"With scales {scale_a:g} and {scale_b:g} it is another prediction")
+        expect_known(value, right, mistakes, f"With scales {scale_a:g} and {scale_b:g} it is another prediction")
     return "Each wish is a difference from the same start, and differences can be added."
 
 
@@ -83,7 +67,7 @@ def exercise_3(my_loop):
             my_loop(predict, given, torch.tensor(sigmas), lambda index, scales=scales: scales[min(int(index), len(scales) - 1)])
         )
         expect(value is not None, "It is None: does your function return the latents?")
-        expect(_near(given, latents), "Your loop changed the latents it was given in place; make new ones in each step.")
+        expect(agree(given, latents), "Your loop changed the latents it was given in place; make new ones in each step.")
         _check_questions(seen, latents, sigmas)
         mistakes = {
             "The two predictions are swapped: predict gives (noise_uncond, noise_text).": dict(swapped=True),
@@ -93,7 +77,7 @@ def exercise_3(my_loop):
             "The guidance is missing: your loop uses the prediction with the prompt alone.": dict(scale=1.0),
         }
         wrong = {hint: _loop(latents, sigmas, scales, **slip) for hint, slip in mistakes.items()}
-        _compare(value, _loop(latents, sigmas, scales), wrong, "The latents at the end are others")
+        expect_known(value, _loop(latents, sigmas, scales), wrong, "The latents at the end are others")
     return "That is all of sampling: scale, ask twice, guide, step."
 
 
@@ -116,12 +100,12 @@ def _check_questions(seen: list, latents, sigmas: list) -> None:
     )
     first, sigma = seen[0]
     expect(
-        not _near(first, latents),
+        not agree(first, latents),
         "The model's input has to be divided by sqrt(sigma**2 + 1) first; the latents stay as they are.",
     )
     expect_close(first, latents / (sigmas[0] ** 2 + 1) ** 0.5, "The first input of the model is not latents / sqrt(sigma**2 + 1)")
     told = [sigma for _, sigma in seen]
-    expect(_near(told, sigmas[:-1]), "predict should be told the sigma that the latents have now, before the step.")
+    expect(agree(told, sigmas[:-1]), "predict should be told the sigma that the latents have now, before the step.")
 
 
 def _loop(latents, sigmas, scales, *, swapped=False, direction=1, first_scale=False, whole=False, scale=None):
@@ -166,5 +150,5 @@ def exercise_4(tamed):
             "That is plain guidance; nothing was scaled back.": plain,
             "You scaled the noise predictions; scale the x0 they imply.": phi * plain * of_noise + (1 - phi) * plain,
         }
-        _compare(value, right, mistakes, f"With sigma {sigma:g}, guidance {scale:g} and phi {phi:g} it is another prediction")
+        expect_known(value, right, mistakes, f"With sigma {sigma:g}, guidance {scale:g} and phi {phi:g} it is another prediction")
     return "The picture keeps its size, and the noise is still removed."

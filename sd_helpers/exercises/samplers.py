@@ -5,7 +5,7 @@ import math
 import numpy as np
 import torch
 
-from ..checks import NotYet, answered, exercise, expect, expect_close
+from ..checks import NotYet, answered, exercise, expect, expect_close, expect_known
 
 
 def heun(latents, sigma, sigma_next, predict):
@@ -44,7 +44,7 @@ def exercise_1(heun_step):
             ),
         }
         right = heun(start, sigma, sigma_next, _perfect)
-        _compare(value, right, hints, f"From sigma {sigma} to {sigma_next} it is wrong")
+        expect_known(value, right, hints, f"From sigma {sigma} to {sigma_next} it is wrong")
     value = heun_step(start.clone(), 0.5, 0, _not_at_zero)
     expect_close(value, start - 0.5 * _perfect(start, 0.5), "To sigma 0 it is Euler's step")
     theirs, euler = (_error(step) for step in (heun_step, _euler_step))
@@ -68,7 +68,7 @@ def exercise_2(two_slope_coefficients):
             ),
             "Going on, the slope changes away from the older one: check the signs": (step - half, half),
         }
-        _compare(value, (step + half, -half), hints, f"From sigma {here:g} to {after:g}, after {before:g}, it is wrong")
+        expect_known(value, (step + half, -half), hints, f"From sigma {here:g} to {after:g}, after {before:g}, it is wrong")
     return "They add up to the step; with even steps they are 3/2 and -1/2 of it: Adams and Bashforth's of 1883."
 
 
@@ -91,7 +91,7 @@ def exercise_3(random_levels):
             "eta scales sigma_up; you do not use it": ((after**2 - full**2) ** 0.5, full),
             "eta multiplies sigma_up, not its square": ((after**2 - eta * full**2) ** 0.5, eta**0.5 * full),
         }
-        _compare(value, (down, up), hints, f"From sigma {sigma:g} to {after:g} with eta {eta:g} it is wrong")
+        expect_known(value, (down, up), hints, f"From sigma {sigma:g} to {after:g} with eta {eta:g} it is wrong")
     value = _pair(random_levels(0.5, 0, 1.0))
     expect_close(torch.tensor(value), torch.zeros(2), "To sigma 0 there is no room for noise: both are 0")
     return "eta 0 is Euler and DDIM, eta 1 Euler ancestral and DDPM."
@@ -124,7 +124,7 @@ def exercise_4(dpm_step):
                 after / here * ahead + latents * (1 - after / here)
             ),
         }
-        _compare(value, towards(ahead), hints, f"From sigma {here} to {after} it is wrong")
+        expect_known(value, towards(ahead), hints, f"From sigma {here} to {after} it is wrong")
     first = dpm_step(latents.clone(), x0.clone(), None, None, 9.0, 5.0)
     expect_close(first, 5 / 9 * latents + 4 / 9 * x0, "In the first step x0_before is None: then it is Euler's step")
     last = dpm_step(latents.clone(), x0.clone(), x0_before.clone(), 0.5, 0.3, 0)
@@ -146,26 +146,6 @@ def _pair(value):
     except (TypeError, ValueError):
         raise NotYet("It should return two numbers: return one, other.") from None
     return one, other
-
-
-def _compare(value, right, hints: dict, otherwise: str, tolerance: float = 1e-4) -> None:
-    """Nothing if value is right, else `NotYet` with the hint of the mistake that gives this very value."""
-    value, right = (torch.tensor(v, dtype=torch.float64) if isinstance(v, tuple) else v for v in (value, right))
-    try:
-        expect_close(value, right, otherwise, tolerance)
-    except NotYet as hint:
-        for text, mistake in hints.items():
-            expect(not _close(value, mistake, tolerance), f"{text}.")
-        raise hint
-
-
-def _close(value, other, tolerance: float) -> bool:
-    try:
-        value, other = (torch.as_tensor(v).detach().double().cpu() for v in (value, other))
-    except (TypeError, ValueError, RuntimeError):
-        return False
-    allowed = tolerance * max(1, float(other.abs().max()))
-    return value.shape == other.shape and bool((value - other).abs().max() <= allowed)
 
 
 def _perfect(latents, sigma):

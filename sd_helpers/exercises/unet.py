@@ -4,28 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from ..checks import NotYet, answered, exercise, expect, expect_close
+from ..checks import NotYet, answered, exercise, expect, expect_known
 
 
 def _random(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-
-
-def _near(a, b) -> bool:
-    """Whether two results are tensors or numbers of one shape that agree."""
-    try:
-        a, b = (torch.as_tensor(x).detach().double().cpu() for x in (a, b))
-    except (TypeError, ValueError, RuntimeError):
-        return False
-    return a.shape == b.shape and torch.allclose(a, b, rtol=1e-4, atol=1e-5, equal_nan=True)
-
-
-def _compare(value, right, mistakes: dict, hint: str) -> None:
-    """A hint if the value is what a well-known mistake gives (hint -> that result), else `hint` unless it is right."""
-    value = answered(value)
-    for told, wrong in mistakes.items():
-        expect(_near(wrong, right) or not _near(value, wrong), told)
-    expect_close(value, right, hint)
 
 
 @exercise
@@ -45,7 +28,7 @@ def exercise_1(implied_noise):
             "That is the loop's form, x0 + sigma * noise; here x_t is mixed as in training.": (x_t - x0) * share / rest,
         }
         value = implied_noise(x_t.clone(), x0.clone(), alpha)
-        _compare(value, (x_t - share * x0) / rest, mistakes, f"With alpha_bar {alpha} it is another noise")
+        expect_known(value, (x_t - share * x0) / rest, mistakes, f"With alpha_bar {alpha} it is another noise")
     return "Noise and x0 say the same, once x_t is known; the loop could ask for either."
 
 
@@ -124,7 +107,7 @@ def exercise_3(residual_block):
             mistakes["shift was added along the width: it needs two axes more, shift[:, :, None, None]."] = x + second(
                 first(x) + shift
             )
-        _compare(value, right, mistakes, "It is another result")
+        expect_known(value, right, mistakes, "It is another result")
     return "If the halves say 0, what went in comes out: a deep network can begin as one that does nothing."
 
 
@@ -159,5 +142,5 @@ def exercise_4(attention):
             ),
             "The softmax is missing.": scores.masked_fill(hidden, 0.0) @ v,
         }
-        _compare(value, read(scores), mistakes, "It is another answer")
+        expect_known(value, read(scores), mistakes, "It is another answer")
     return "Minus infinity before the softmax: the hidden get exactly nothing, the others share it."

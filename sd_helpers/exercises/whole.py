@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ..checks import NotYet, answered, as_number, exercise, expect, expect_close
+from ..checks import NotYet, agree, answered, as_number, exercise, expect, expect_known
 
 SEVERAL = "Return two things: "
 
@@ -28,22 +28,6 @@ def _numbers(value, hint: str) -> list[float]:
 def _noises(count: int, seed: int = 0) -> list[torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
     return [torch.randn((1, 4, 6, 5), generator=generator) for _ in range(count)]
-
-
-def _near(a, b) -> bool:
-    """Whether two results are tensors or numbers of one shape that agree."""
-    try:
-        a, b = (torch.as_tensor(x).detach().double().cpu() for x in (a, b))
-    except (TypeError, ValueError, RuntimeError):
-        return False
-    return a.shape == b.shape and torch.allclose(a, b, rtol=1e-4, atol=1e-5)
-
-
-def _compare(value, right, mistakes: dict, hint: str) -> None:
-    """A hint if the value is what a well-known mistake gives (hint -> that result), else `hint` unless it is right."""
-    for told, wrong in mistakes.items():
-        expect(_near(wrong, right) or not _near(value, wrong), told)
-    expect_close(value, right, hint)
 
 
 @exercise
@@ -72,7 +56,7 @@ def exercise_1(sizes):
             "You left out the 4 channels of the latents.": places * 3,
             "A factor along each of two sides is the factor squared in places.": factor,
         }
-        _compare(times, 3 * places / 4, mistakes, f"{case} it is another number")
+        expect_known(times, 3 * places / 4, mistakes, f"{case} it is another number")
     return "Three numbers a pixel, four a latent, and a latent stands for factor x factor pixels."
 
 
@@ -85,7 +69,7 @@ def exercise_2(clean_latents):
         noisy = a * x0 + b * noise
         handed = noisy.clone()
         value = answered(clean_latents(handed, noise.clone(), signal))
-        expect(_near(handed, noisy), "Your function changes the latents it is given: write `noisy - ...`, not `noisy -= ...`.")
+        expect(agree(handed, noisy), "Your function changes the latents it is given: write `noisy - ...`, not `noisy -= ...`.")
         mistakes = {
             "That adds the noise once more; here it has to go.": a * noisy + b * noise,
             "The noise is gone, but the picture is still weakened: divide by the root of signal.": noisy - b * noise,
@@ -99,7 +83,7 @@ def exercise_2(clean_latents):
             "The sign: the mix adds the noise, so solving for x0 takes it away.": (noisy + b * noise) / a,
             "Those are the noisy latents as they were.": noisy,
         }
-        _compare(value, x0, mistakes, f"With signal {signal:g} they are other latents")
+        expect_known(value, x0, mistakes, f"With signal {signal:g} they are other latents")
     return "Whoever knows the noise knows the picture: that is why predicting noise is enough."
 
 
@@ -119,7 +103,9 @@ def exercise_3(guide):
             "That is the prompt's own prediction, which is scale 1.": text,
             "That is the prediction without the prompt, which is scale 0.": empty,
         }
-        _compare(value, empty + scale * (text - empty), mistakes, f"Without a negative prompt, at scale {scale:g}, it differs")
+        expect_known(
+            value, empty + scale * (text - empty), mistakes, f"Without a negative prompt, at scale {scale:g}, it differs"
+        )
         value = answered(guide(empty.clone(), text.clone(), scale, negative.clone()))
         mistakes = {
             "noise_negative is not used.": empty + scale * (text - empty),
@@ -132,7 +118,9 @@ def exercise_3(guide):
                 empty + scale * (text - empty) - negative
             ),
         }
-        _compare(value, negative + scale * (text - negative), mistakes, f"With a negative prompt, at scale {scale:g}, it differs")
+        expect_known(
+            value, negative + scale * (text - negative), mistakes, f"With a negative prompt, at scale {scale:g}, it differs"
+        )
     return "The empty prompt is one place to lead away from; any other will do."
 
 
@@ -152,7 +140,7 @@ def exercise_4(limited):
             "That counts the guided steps alone. The others ask about one latent each.": 2 * on,
             "Guided steps count twice and the others once; you have it the other way round.": 2 * steps - on,
         }
-        _compare(counted, steps + on, mistakes, f"For low {low:g} and high {high:g} it is another number of latents")
+        expect_known(counted, steps + on, mistakes, f"For low {low:g} and high {high:g} it is another number of latents")
     return "With generate(..., guidance_scale=lambda index: scales[index]) you can draw by it."
 
 

@@ -69,6 +69,32 @@ def expect_close(value, expected, hint: str, tolerance: float = 1e-4) -> None:
     expect(worst <= allowed, f"{hint} (off by {worst:.2g}).")
 
 
+def agree(value, other, tolerance: float = 1e-4) -> bool:
+    """Whether two results are numbers or tensors of one shape that agree to `tolerance` of the second's size."""
+    try:
+        value, other = (torch.as_tensor(v).detach().double().cpu() for v in (value, other))
+    except (TypeError, ValueError, RuntimeError):
+        return False
+    finite = other[other.isfinite()].abs()
+    allowed = tolerance * max(1.0, float(finite.max()) if finite.numel() else 1.0)
+    return value.shape == other.shape and torch.allclose(value, other, rtol=0, atol=allowed, equal_nan=True)
+
+
+def expect_known(value, right, mistakes: dict, otherwise: str, tolerance: float = 1e-4) -> None:
+    """`NotYet` unless value is right; with the hint of the mistake that gives this very value, else with `otherwise`.
+
+    Args:
+        mistakes: hint -> what that well-known mistake gives.
+    """
+    value = answered(value)
+    try:
+        expect_close(value, right, otherwise, tolerance)
+    except NotYet as hint:
+        for told, wrong in mistakes.items():
+            expect(not agree(value, wrong, tolerance), told if told.endswith((".", "?", "!")) else f"{told}.")
+        raise hint from None
+
+
 def as_number(value) -> float:
     """What a learner returned as a number, or a hint."""
     value = answered(value)
