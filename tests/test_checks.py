@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sd_helpers.checks import NotYet, answered, exercise, expect, expect_close
+from sd_helpers.checks import NotYet, agree, answered, exercise, expect, expect_close, expect_known
 
 
 @exercise
@@ -38,3 +38,20 @@ def test_expect_and_answered():
     assert answered(0) == 0
     with pytest.raises(NotYet):
         answered(...)
+
+
+@pytest.mark.parametrize("value, told", [(5.0, None), (-5.0, "the sign."), (10.0, "Twice?"), (7.0, "It is wrong (off by 2).")])
+def test_a_known_mistake_gets_its_own_hint(value, told):
+    mistakes = {"the sign": -5.0, "Twice?": 10.0, "no number at all": torch.zeros(3)}
+    if told is None:
+        expect_known(value, 5.0, mistakes, "It is wrong")
+        return
+    with pytest.raises(NotYet) as hint:
+        expect_known(value, 5.0, mistakes, "It is wrong")
+    assert str(hint.value) == told
+
+
+def test_results_agree_by_shape_and_size():
+    assert agree(1.0, 1.00001) and not agree(1.0, 1.001) and agree(1000.0, 1000.05)
+    assert not agree(torch.zeros(2), torch.zeros(2, 1)) and not agree("a", 1.0)
+    assert agree(torch.tensor([float("nan"), 1]), torch.tensor([float("nan"), 1])) and not agree(1.0, float("inf"))

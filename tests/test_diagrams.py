@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from sd_helpers import diagrams, exact_noise, plane, question
-from sd_helpers.notebook import attention_diagrams, page_diagrams, sampler_diagrams, surgery_diagrams, word_diagrams
-from sd_helpers.notebook.svg import Drawing
+from sd_helpers.notebook.svg import LIT, Drawing
 
 
 def svg_of(shown) -> str:
@@ -44,24 +43,18 @@ def all_diagrams(components) -> dict:
         "adapted": diagrams.adapted(c),
         "backwards": diagrams.backwards(),
         "inpainting": diagrams.inpainting(),
-    }
-
-
-def of_one_lesson(components) -> dict:
-    c = components
-    return {
-        "lent_attention": attention_diagrams.lent_attention(64, 77, 4),
-        "random_step": sampler_diagrams.random_step(2.0, 1.0),
-        "cuts": surgery_diagrams.cuts("a fox", c.tokenizer, c.text_encoder, edited="sums", at=2),
-        "one_row": word_diagrams.one_row(c),
-        "six_functions": page_diagrams.six_functions(c, lit=(2,)),
+        "lent_attention": diagrams.lent_attention(64, 77, 4),
+        "random_step": diagrams.random_step(2.0, 1.0),
+        "cuts": diagrams.cuts("a fox", c.tokenizer, c.text_encoder, edited="sums", at=2),
+        "one_row": diagrams.one_row(c),
+        "six_functions": diagrams.six_functions(c, lit=(2,)),
     }
 
 
 def test_every_diagram_is_drawn(components):
     drawn = all_diagrams(components)
     assert set(diagrams.__all__) == {*drawn, "PARTS"}
-    for name, shown in (drawn | of_one_lesson(components)).items():
+    for name, shown in drawn.items():
         inside = ET.fromstring(svg_of(shown))
         _, _, width, height = map(float, inside.get("viewBox").split())
         for text in inside.iter("{http://www.w3.org/2000/svg}text"):
@@ -153,3 +146,111 @@ def test_a_perfect_denoiser_is_the_gradient_of_the_log_density():
 def test_of_one_point_all_the_rest_is_noise():
     x, point = torch.randn(5, 2), torch.tensor([[0.5, -1.0]])
     torch.testing.assert_close(exact_noise(x, 2.0, point), (x - point) / 2)
+
+
+@pytest.mark.parametrize("eta, down, up", [(1, "0.85", "0.99"), (0.5, "1.20", "0.49"), (0, "1.30", "0.00")])
+def test_a_random_step_says_where_it_goes(eta, down, up):
+    words = words_in(diagrams.random_step(2.0, 1.3, eta))
+    assert f"sigma_down {down}" in words and f"sigma_up {up}" in words
+    assert ("fresh noise" in words) == (eta > 0)
+
+
+@pytest.mark.parametrize("levels", [(2.0, 0.0), (1.0, 2.0), (0.0, 0.0)])
+def test_a_step_goes_down_to_a_level_above_0(levels):
+    with pytest.raises(ValueError, match="sigma_next"):
+        diagrams.random_step(*levels)
+
+
+def boxes(shown) -> dict[str, tuple[str, ...]]:
+    """The small lines of each box, by its name; of boxes with the same name the last."""
+    texts = [(t.text, t.get("font-weight")) for t in ET.fromstring(svg_of(shown)).iter("{http://www.w3.org/2000/svg}text")]
+    found = {}
+    for i, (name, weight) in enumerate(texts):
+        if weight:
+            end = next((j for j in range(i + 1, len(texts)) if texts[j][1]), len(texts))
+            found[name] = tuple(text for text, _ in texts[i + 1 : end])
+    return found
+
+
+def lit_boxes(shown) -> int:
+    return svg_of(shown).count(f"fill='{LIT}'")
+
+
+def outputs_of(modules: dict, call) -> dict:
+    """What each module gave out during a call, (C, h, w) without the batch, as text."""
+    given, hooks = {}, []
+    for name, module in modules.items():
+        hooks.append(module.register_forward_hook(lambda m, a, out, name=name: given.update({name: str(tuple(out.shape[1:]))})))
+    try:
+        with torch.no_grad():
+            call()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return given
+
+
+def test_the_unets_shapes_are_those_it_computes(components, embeds):
+    unet = components.unet
+    blocks = {f"down {i}": b.resnets[-1] for i, b in enumerate(unet.down_blocks)} | {"middle": unet.mid_block}
+    blocks |= {f"up {i}": b.resnets[-1] for i, b in enumerate(unet.up_blocks)}
+    given = outputs_of(blocks, lambda: unet(torch.zeros(1, 4, 16, 16), 500, embeds[0]))
+    drawn = boxes(diagrams.u_net(unet))
+    assert {name: drawn[name][0] for name in blocks} == given
+
+
+def test_the_autoencoders_shapes_are_those_it_computes(components):
+    vae = components.vae
+    down = {f"down {i}": block for i, block in enumerate(vae.encoder.down_blocks)} | {"to moments": vae.quant_conv}
+    up = {f"up {i}": block for i, block in enumerate(vae.decoder.up_blocks)}
+    given = outputs_of(down, lambda: vae.encode(torch.zeros(1, 3, 128, 128)))
+    given |= outputs_of(up, lambda: vae.decode(torch.zeros(1, 4, 16, 16)))
+    shown = diagrams.autoencoder(vae)
+    assert {name: boxes(shown)[name][0] for name in (*down, *up)} == given
+    assert "49,152 numbers in the picture" in words_in(shown) and "1,024 in the latents, 48 times fewer" in words_in(shown)
+
+
+def test_words_have_their_own_ids(components):
+    c = components
+    ids = c.tokenizer("a red fox").input_ids
+    texts = words_in(diagrams.words("a red fox", c.tokenizer, c.text_encoder)).split()
+    assert [text for text in texts if text in map(str, ids)][: len(ids)] == list(map(str, ids))
+
+
+def test_attention_is_scaled_by_the_numbers_of_one_head():
+    assert "q . k / sqrt(32)" in words_in(diagrams.attention(64, 77, 128, 4))
+
+
+def test_the_curves_are_the_shares_of_picture_and_noise(components):
+    scheduler = components.scheduler
+    curves = re.findall(r"<polyline points='([^']+)'", svg_of(diagrams.noise_levels(scheduler, 15)))
+    heights = [torch.tensor([float(point.split(",")[1]) for point in curve.split()]) for curve in curves]
+    alphas = scheduler.alphas_cumprod[::9].double()
+    for share, height in zip((alphas.sqrt(), (1 - alphas).sqrt()), heights):
+        drawn = _zero_to_one(-height)  # y runs downwards
+        torch.testing.assert_close(drawn, _zero_to_one(share), atol=0.01, rtol=0, check_dtype=False)
+
+
+def _zero_to_one(values):
+    return (values - values.min()) / (values.max() - values.min())
+
+
+def test_a_step_uses_at_most_as_many_slopes_as_its_order():
+    used = "fill='#fdf3e1'"  # what a slope that is remembered looks like
+    for order, steps in ((1, 3), (4, 7), (2, 5)):
+        svg = svg_of(diagrams.slopes(order, steps))
+        assert svg.count(used) + lit_boxes(diagrams.slopes(order, steps)) == sum(min(i + 1, order) for i in range(steps))
+
+
+def test_what_lora_trains_is_counted(components, picture):
+    from sd_helpers import learn_lora
+
+    taught, _ = learn_lora(components, [picture], ["a rocket"], num_steps=0, rank=4)
+    count = sum(p.numel() for name, p in taught.unet.named_parameters() if "lora" in name)
+    assert f"{count:,}" in words_in(diagrams.adapted(components, lora_rank=4))
+
+
+@pytest.mark.parametrize("edited, lit", [(None, 0), ("token rows", 1 + 1 + 7), ("sums", 1 + 7), ("finished vectors", 1)])
+def test_an_edit_reaches_what_stands_at_its_place_and_after_it(components, edited, lit):
+    # Drawn are the positions 0 to 7 and the last: of the vectors an edit at 2 reaches 2 to 7 and the last.
+    assert lit_boxes(diagrams.cuts("a red fox", components.tokenizer, components.text_encoder, edited, at=2)) == lit

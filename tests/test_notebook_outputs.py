@@ -90,3 +90,15 @@ def test_numbers_in_html_count_and_random_ids_do_not():
     ids = ["0123456789abcdef" * 2, "f0123456789abcde" * 2]
     assert not compare(*([shown(text_html=f"<b id='img{one}'>0.500</b>")] for one in ids))
     assert compare([shown(text_html="<b>0.500</b>")], [shown(text_html="<b>0.600</b>")])
+
+
+def test_a_diagram_in_an_address_is_compared_as_text():
+    def diagram(x, word):
+        data = b64(f"<svg xmlns='http://www.w3.org/2000/svg'><text x='{x}'>{word}</text></svg>".encode())
+        return [shown(text_html=f'<img alt="a diagram" src="data:image/svg+xml;base64,{data}">')]
+
+    assert not compare(diagram("350.1", "latents"), diagram("350.2", "latents"))  # a rounding moves nothing that one could see
+    (moved,) = compare(diagram("350.1", "latents"), diagram("390.1", "latents"))
+    assert "350.1 was stored, 390.1 now" in moved.why
+    (other,) = compare(diagram("350.1", "latents"), diagram("350.1", "pixels"))
+    assert "the text differs" in other.why

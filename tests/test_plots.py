@@ -1,12 +1,14 @@
 """Plots and tables of pictures show what they are given."""
 
+import io
+
 import numpy as np
 import pytest
 from IPython.core.formatters import DisplayFormatter
 from matplotlib.figure import Figure
 from PIL import Image
 
-from sd_helpers import plots
+from sd_helpers import plane, plots
 from sd_helpers.views import Live, captioned, grid, show, thumbnail
 
 
@@ -76,3 +78,27 @@ def test_a_live_output_is_shown_now_and_then(monkeypatch):
 def test_thumbnails_are_copies():
     large, small = Image.new("RGB", (512, 256), "red"), Image.new("RGB", (32, 32))
     assert thumbnail(large).size == (64, 32) and thumbnail(small).size == (32, 32) and large.size == (512, 256)
+
+
+def test_plots_stand_side_by_side():
+    one = plots.plane(plane.moons(20))
+    row = plots.side_by_side([one, one, one], alt="three times the moons")
+    picture = Image.open(io.BytesIO(row.data))
+    assert picture.width == 3 * Image.open(io.BytesIO(plots.side_by_side([one]).data)).width
+    assert row.alt == "three times the moons"
+    for figures in ([], "no figures"):
+        with pytest.raises(ValueError, match="figures"):
+            plots.side_by_side(figures)
+
+
+def test_the_plane_shows_points_paths_and_arrows():
+    points, paths = np.eye(3, 2), np.arange(24.0).reshape(4, 3, 2)
+    (ax,) = plots.plane(points, paths=paths, arrows=(points, 2 * points), reach=5).axes
+    dots, *lines, starts, ends = ax.lines
+    np.testing.assert_array_equal(np.transpose(dots.get_data()), points)
+    np.testing.assert_array_equal([line.get_xdata() for line in lines], paths[:, :, 0].T)
+    np.testing.assert_array_equal(np.transpose(starts.get_data()), paths[0])
+    np.testing.assert_array_equal(np.transpose(ends.get_data()), paths[-1])
+    assert ax.get_xlim() == ax.get_ylim() == (-5, 5)
+    (arrows,) = [thing for thing in ax.collections if hasattr(thing, "U")]
+    np.testing.assert_array_equal(np.transpose([arrows.U, arrows.V]), 2 * points)

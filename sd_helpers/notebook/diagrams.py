@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from ..arguments import door
 from ..runtime.runtimes import original
-from .hold_diagrams import adapted, backwards, inpainting, steering
-from .idea_diagrams import guidance_arrow, image_to_image, noise_levels, slopes
-from .part_diagrams import autoencoder, u_net
+from .hold_diagrams import adapted, backwards, cuts, inpainting, one_row, steering
+from .idea_diagrams import guidance_arrow, image_to_image, noise_levels, random_step, slopes
+from .part_diagrams import autoencoder, six_functions, u_net
 from .svg import FAINT, Drawing
-from .text_diagrams import attention, text_encoder_layers, words
+from .text_diagrams import attention, lent_attention, text_encoder_layers, words
 
 __all__ = [
-    "PARTS", "adapted", "attention", "autoencoder", "backwards", "guidance_arrow", "here", "image_to_image", "inpainting",
-    "machine", "noise_levels", "slopes", "steering", "text_encoder_layers", "u_net", "words",
+    "PARTS", "adapted", "attention", "autoencoder", "backwards", "cuts", "guidance_arrow", "here", "image_to_image",
+    "inpainting", "lent_attention", "machine", "noise_levels", "one_row", "random_step", "six_functions", "slopes", "steering",
+    "text_encoder_layers", "u_net", "words",
 ]  # fmt: skip
 
 PARTS = (

@@ -6,8 +6,13 @@ of its own as well, so that a weak projector loses nothing.
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image
+
+from ..arguments import several
 
 BLUE, ORANGE, GREEN, PURPLE, RED, SKY, BLACK = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000"
 COLOURS = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY, BLACK)
@@ -118,3 +123,31 @@ def plane(points, *, paths=None, arrows=None, title: str = "", reach: float | No
     if reach is not None:
         ax.set(xlim=(-reach, reach), ylim=(-reach, reach))
     return figure
+
+
+def side_by_side(figures, alt: str = "", width: int = 860):
+    """Plots in a row, as a notebook's output.
+
+    Args:
+        figures: from `sd_helpers.plots`, of one height.
+        alt: what is to be seen, for those who cannot see it.
+        width: of the whole row on the screen, in pixels.
+
+    Returns:
+        IPython.display.Image, a PNG.
+    """
+    from IPython.display import Image as Shown
+
+    drawn = []
+    for figure in several("figures", figures, "Give figures from sd_helpers.plots."):
+        file = io.BytesIO()
+        figure.savefig(file, format="png", dpi=100)
+        drawn.append(Image.open(file).convert("RGB"))
+    if not drawn:
+        raise ValueError("figures is empty: give one or more.")
+    row = Image.new("RGB", (sum(one.width for one in drawn), max(one.height for one in drawn)), "white")
+    for i, one in enumerate(drawn):
+        row.paste(one, (sum(other.width for other in drawn[:i]), 0))
+    buffer = io.BytesIO()
+    row.quantize(64).save(buffer, "PNG", optimize=True)  # plots have few colours
+    return Shown(buffer.getvalue(), format="png", width=width, alt=str(alt) or None)
