@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 import pytest
 import torch
 
-from sd_helpers import diagrams, exact_noise, plane, question
+from sd_helpers import diagrams, exact_noise, explore_machine, plane, question
 from sd_helpers.notebook.svg import LIT, Drawing
 
 
@@ -98,6 +98,26 @@ def test_wrong_parts_are_refused(components):
         diagrams.machine(components, lit="motor")
     with pytest.raises(ValueError, match="at least one part"):
         diagrams.here(components)
+    a, b = torch.zeros(1, 4, 8, 8), torch.zeros(1, 4, 4, 4)
+    c = components
+    for refused, call in {
+        "one shape, not Tensor of shape .1, 4, 8, 8. and": lambda: diagrams.guidance_arrow(a, b, 5),
+        "one shape, not int and int": lambda: diagrams.guidance_arrow(1, 2, 5),
+        "guidance_scale=nan": lambda: diagrams.guidance_arrow(a, a, float("nan")),
+        "shown=99": lambda: diagrams.words("a", c.tokenizer, c.text_encoder, shown=99),
+        "heads=0": lambda: diagrams.attention(4, 4, 8, 0),
+        "wide=10 numbers do not divide": lambda: diagrams.attention(4, 4, 10, 3),
+        "keys='x'": lambda: diagrams.lent_attention(4, "x", 2),
+        "unet must be a U-Net, .* not AutoencoderKL": lambda: diagrams.u_net(c.vae),
+        "lit=9": lambda: diagrams.u_net(c.unet, lit=9),
+        "lit=3 must be a list": lambda: diagrams.machine(c, lit=3),
+        "prompt=None": lambda: diagrams.machine(c, prompt=None),
+        "picture_size=7": lambda: diagrams.autoencoder(c.vae, 7),
+        "lora_rank=0": lambda: diagrams.adapted(c, 0),
+        "components must be a loaded model": lambda: explore_machine(3),
+    }.items():
+        with pytest.raises(ValueError, match=refused):
+            call()
     with pytest.raises(ValueError, match="start_step"):
         diagrams.image_to_image(components.scheduler, 20, 21)
 

@@ -6,7 +6,7 @@ Each function returns an `IPython.display.HTML` with an alternative text. The pe
 
 from __future__ import annotations
 
-from ..arguments import door
+from ..arguments import door, one_text, several
 from ..runtime.runtimes import original
 from .hold_diagrams import adapted, backwards, cuts, inpainting, one_row, steering
 from .idea_diagrams import guidance_arrow, image_to_image, noise_levels, random_step, slopes
@@ -40,7 +40,7 @@ def machine(components, lit: str | tuple[str, ...] = (), prompt: str = "a fox on
     Raises:
         ValueError: a part that the machine has not.
     """
-    lit = _parts(lit)
+    lit, prompt = _parts(lit), one_text("prompt", prompt)
     (height, width), factor = components.default_size, components.factor
     unet = original(components.unet)
     latent = f"({unet.config.in_channels}, {height // factor}, {width // factor})"
@@ -125,7 +125,7 @@ def here(components, *lit: str):
 
 
 def _parts(lit) -> tuple[str, ...]:
-    lit = (lit,) if isinstance(lit, str) else tuple(lit)
+    lit = (lit,) if isinstance(lit, str) else tuple(several("lit", lit, f"Name parts: {', '.join(PARTS)}."))
     for name in lit:
         if name not in PARTS:
             raise ValueError(f"the machine has no part {name!r}: {', '.join(PARTS)}.")

@@ -41,7 +41,7 @@ def steering():
 @door
 def adapted(components, lora_rank: int = 4):
     """What is trained in three ways of teaching: the whole U-Net, a LoRA beside it, one row of the table of words."""
-    unet = original(components.unet)
+    unet, lora_rank = original(components.unet), whole_number("lora_rank", lora_rank, 1, 1024)
     row = components.text_encoder.get_input_embeddings().weight.shape[1]
     layers = [m for name, m in unet.named_modules() if name.endswith(("to_q", "to_k", "to_v", "to_out.0"))]
     lora = sum(lora_rank * (m.in_features + m.out_features) for m in layers)

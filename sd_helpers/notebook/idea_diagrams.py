@@ -6,7 +6,7 @@ import copy
 
 import torch
 
-from ..arguments import door, real_number, whole_number
+from ..arguments import door, kind_of, real_number, whole_number
 from ..schedulers import set_timesteps
 from .svg import BLUE, FAINT, GREEN, RED, Drawing
 
@@ -50,7 +50,14 @@ def guidance_arrow(noise_uncond: torch.Tensor, noise_text: torch.Tensor, guidanc
     Args:
         noise_uncond, noise_text: (1, 4, h, w) or any shape, the two answers of one step.
         guidance_scale: how far the line is followed; 1 ends at `noise_text`.
+
+    Raises:
+        ValueError: predictions of different shapes, or none.
     """
+    guidance_scale = real_number("guidance_scale", guidance_scale)
+    shapes = [kind_of(noise) for noise in (noise_uncond, noise_text)]
+    if not all(torch.is_tensor(noise) for noise in (noise_uncond, noise_text)) or noise_uncond.shape != noise_text.shape:
+        raise ValueError(f"noise_uncond and noise_text must be tensors of one shape, not {' and '.join(shapes)}.")
     a, b = (noise.detach().double().cpu().flatten() for noise in (noise_uncond, noise_text))
     a, b = a / a.numel() ** 0.5, b / b.numel() ** 0.5  # lengths become root mean squares
     apart = float((b - a).norm()) or 1e-9

@@ -7,7 +7,7 @@ from functools import lru_cache
 import torch
 from PIL import Image
 
-from ..arguments import whole_number
+from ..arguments import door, one_text, whole_number
 from ..autoencoder import latents_to_pil
 from ..drawing import starting_noise
 from ..loop import denoise
@@ -22,6 +22,7 @@ MAPS = 6  # channels of a level that are shown
 LIT = {"prompt": ("prompt", "tokenizer"), "decoder": ("decoder", "picture")}  # on the map, where it is not the part's own name
 
 
+@door
 def explore_machine(
     components, prompt: str = "a fox on a blue background", num_inference_steps: int = 20, guidance_scale: float = 5.0
 ) -> None:
@@ -34,6 +35,7 @@ def explore_machine(
     """
     import ipywidgets as w
 
+    prompt = one_text("prompt", prompt)
     steps = whole_number("num_inference_steps", num_inference_steps, 2, 100)
     run = lru_cache(maxsize=8)(lambda words, seed: _Run(components, words, seed, steps, guidance_scale))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..arguments import door, whole_number
+from ..arguments import door, kind_of, whole_number
 from ..runtime.runtimes import original
 from .svg import FAINT, Drawing
 
@@ -16,8 +16,10 @@ def autoencoder(vae, picture_size: int | None = None):
     Args:
         picture_size: side of a picture in pixels; None takes what the model was made for.
     """
-    side, channels = picture_size or vae.config.sample_size, vae.config.block_out_channels
-    deepest, latent = side // 2 ** (len(channels) - 1), vae.config.latent_channels
+    channels = vae.config.block_out_channels
+    least = 2 ** (len(channels) - 1)  # pixels behind one latent
+    side = vae.config.sample_size if picture_size is None else whole_number("picture_size", picture_size, least)
+    deepest, latent = side // least, vae.config.latent_channels
     d = Drawing(900, 330)
 
     def row(y, stages, kinds, forward=True):
@@ -74,8 +76,11 @@ def u_net(unet, lit: int | None = None):
         lit: a level to light up on both sides, 0 at the top.
     """
     unet = original(unet)
+    if not hasattr(unet, "down_blocks"):
+        raise ValueError(f"unet must be a U-Net, such as components.unet, not {kind_of(unet)}.")
     channels, side = unet.config.block_out_channels, unet.config.sample_size
     levels = len(channels)
+    lit = None if lit is None else whole_number("lit", lit, 0, levels - 1)
     gap, top = 74, 74
     d = Drawing(900, top + gap * levels + 108)
     readers = lambda block: sum(name.endswith("attn2") for name, _ in block.named_modules())  # noqa: E731

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..arguments import door, one_text
+from ..arguments import door, one_text, whole_number
 from .svg import BLUE, FAINT, RED, Drawing
 
 
@@ -11,9 +11,9 @@ def words(prompt: str, tokenizer, text_encoder, shown: int = 7):
     """A prompt on its way: pieces, ids, a row of the table for each, a row for its place, their sum.
 
     Args:
-        shown: how many positions are drawn.
+        shown: how many positions are drawn, 1 to 7.
     """
-    embeddings = text_encoder.get_input_embeddings()
+    embeddings, shown = text_encoder.get_input_embeddings(), whole_number("shown", shown, 1, 7)
     ids = tokenizer(one_text("prompt", prompt), padding="max_length", truncation=True).input_ids
     pieces = tokenizer.convert_ids_to_tokens(ids)
     wide, width, d = embeddings.weight.shape[1], 104, Drawing(900, 290)
@@ -87,6 +87,9 @@ def attention(
         wide: numbers of one query, all heads together.
         heads: how many tables of probabilities there are.
     """
+    queries, keys, wide, heads = _counts(queries=queries, keys=keys, wide=wide, heads=heads)
+    if wide % heads:
+        raise ValueError(f"wide={wide} numbers do not divide into heads={heads} equal parts.")
     d, each = Drawing(900, 214), wide // heads
     asking = d.box(20, 30, 190, 46, [query_name, f"({queries}, ...)"], "latents")
     asked = d.box(20, 136, 190, 46, [key_name, f"({keys}, ...)"], "words" if "prompt" in key_name else "latents")
@@ -121,6 +124,7 @@ def lent_attention(places: int, keys: int, heads: int):
     Returns:
         IPython.display.HTML
     """
+    places, keys, heads = _counts(places=places, keys=keys, heads=heads)
     d, table = Drawing(900, 250), f"({heads}, {places}, {keys})"
     answers, tables = [], []
     for i, which in enumerate(("first", "second")):
@@ -144,3 +148,7 @@ def lent_attention(places: int, keys: int, heads: int):
         f"Two drawings, each with its prompt. The first computes who looks where, a table {table}, and reads its prompt's values "
         "by it. The second reads its own prompt's values, but by the first one's table; its own table is not used."
     )
+
+
+def _counts(**given) -> list[int]:
+    return [whole_number(name, value, 1) for name, value in given.items()]
