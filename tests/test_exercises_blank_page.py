@@ -13,7 +13,7 @@ from sd_helpers import load, scheduler_like
 from sd_helpers.checks import OPEN
 from sd_helpers.exercises import blank_page as check
 from sd_helpers.exercises import blank_page_reference
-from sd_helpers.notebook import page_diagrams
+from sd_helpers.notebook import part_diagrams
 from sd_helpers.notebook.svg import LIT
 
 
@@ -324,10 +324,10 @@ def test_without_components_and_nothing_given_the_chosen_model_is_loaded_once(sa
 
 
 def test_the_diagram_names_the_functions_and_lights_what_is_asked_for(components):
-    shown = page_diagrams.six_functions(components, lit=(1, 6))
+    shown = part_diagrams.six_functions(components, lit=(1, 6))
     picture = base64.b64decode(re.search('base64,([^"]+)', shown.data)[1]).decode()
-    assert all(f"{i} {name}" in picture for i, name in enumerate(page_diagrams.TASKS, start=1))
+    assert all(f"{i} {name}" in picture for i, name in enumerate(part_diagrams.TASKS, start=1))
     assert picture.count(LIT) == 2 and "Lit: 1 token_ids, 6 draw." in shown.data
-    assert page_diagrams.six_functions(components, lit=6).data.count("Lit: 6 draw.") == 1
+    assert part_diagrams.six_functions(components, lit=6).data.count("Lit: 6 draw.") == 1
     with pytest.raises(ValueError, match="lit=7"):
-        page_diagrams.six_functions(components, lit=7)
+        part_diagrams.six_functions(components, lit=7)
