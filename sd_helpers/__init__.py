@@ -16,7 +16,8 @@ if sys.platform == "linux" and "torch" not in sys.modules and "OMP_WAIT_POLICY" 
 _ROOMS = {  # the hall, in the order of the lesson, then the wings; see docs/house.md
     "components": ["Components", "load"],
     "autoencoder": ["latents_to_pil", "pil_to_latent", "pil_to_tensor", "tensor_to_pil"],
-    "schedulers": ["LMSScheduler", "add_noise", "noise_level", "scheduler_like", "set_timesteps"],
+    "lms": ["LMSScheduler"],
+    "schedulers": ["add_noise", "noise_level", "scheduler_like", "set_timesteps"],
     "text": ["embed_prompt", "encode_embeddings", "known_and_unknown", "lost_words", "token_embeddings", "unknown_words"],
     "guidance": ["guided", "noise_predictor"],
     "loop": ["Step", "denoise"],

@@ -14,7 +14,7 @@ from .guidance import scale_function
 from .loop import check_start_step, denoise
 from .pictures import fitted
 from .runtime.memory import in_batches
-from .schedulers import add_noise, set_timesteps
+from .schedulers import add_noise, check_scheduler, set_timesteps
 from .text import as_prompts, embed_prompt
 
 
@@ -113,6 +113,7 @@ def starting_latents(components, seeds, height, width, num_inference_steps, imag
         seeds: one for each picture, whole numbers or generators (see `generator_of`).
         image: of that height and width.
     """
+    check_scheduler(components.scheduler)
     scheduler = copy.deepcopy(components.scheduler)
     set_timesteps(scheduler, num_inference_steps)
     start_step, seeds = check_start_step(start_step, num_inference_steps), _seeds(seeds)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from . import models
 from .arguments import kind_of
-from .schedulers import LMSScheduler, scheduler_like
+from .lms import LMSScheduler
+from .schedulers import scheduler_like
 
 
 class WrongKind(ValueError):  # noqa: N818

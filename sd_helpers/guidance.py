@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 
 from .arguments import door, real_number
-from .schedulers import noise_of
+from .schedulers import FLOW, noise_of
 
 
 def guided(noise_uncond, noise_cond, guidance_scale: float):
@@ -54,7 +54,7 @@ def noise_predictor(
     Args:
         prompt_embeds, negative_embeds: (n, 77, D) or (1, 77, D), from `embed_prompt`, the ones the loop was given.
         guidance_scale: a number, the loop's; at 1 (or less) negative_embeds are not needed.
-        prediction_type: what the U-Net answers, `scheduler.config.prediction_type`.
+        prediction_type: what the U-Net answers, `scheduler.config.prediction_type`, or "flow".
 
     Raises:
         ValueError: a guidance_scale above 1 without negative_embeds.
@@ -64,7 +64,8 @@ def noise_predictor(
         raise ValueError(f"guidance_scale={guidance_scale} needs negative_embeds, such as those of the empty prompt.")
 
     def predict(latents, step):
-        model_input = latents / step.signal / (step.sigma**2 + 1) ** 0.5  # what scale_model_input gives
+        scale = step.signal * (step.sigma**2 + 1) ** 0.5
+        model_input = latents if prediction_type == FLOW else latents / scale  # what scale_model_input gives
         contexts = [prompt_embeds] if guidance_scale <= 1 else [negative_embeds, prompt_embeds]
         context = torch.cat([embeds.expand(len(latents), -1, -1) for embeds in contexts]).to(latents)
         noise = unet(torch.cat([model_input] * len(contexts)), step.timestep, context, return_dict=False)[0]

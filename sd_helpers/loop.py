@@ -11,7 +11,7 @@ import torch
 from .arguments import door, kind_of, whole_number
 from .guidance import guided, scale_function
 from .runtime.openvino_unet import for_drawing
-from .schedulers import check_scheduler, noise_level, noise_of, set_timesteps, step_noise
+from .schedulers import FLOW, answered, check_flow, check_scheduler, noise_level, noise_of, set_timesteps, step_noise
 
 
 @dataclass(frozen=True)
@@ -20,15 +20,22 @@ class Step:
 
     index: int  # position in the schedule, counted from 0 whatever the start_step
     timestep: float  # 999 (all noise) to 0
-    sigma: float  # ratio of noise to signal before the step
-    signal: float  # 1 for LMS and Euler; sqrt(alpha_cumprod) for DDIM, PNDM, DPM++, UniPC
+    sigma: float  # ratio of noise to signal before the step; infinite where flow begins, with a signal of 0
+    signal: float  # 1 for LMS and Euler; sqrt(alpha_cumprod) for DDIM, PNDM, DPM++, UniPC; 1 to 0 for flow
     latents: torch.Tensor  # (n, 4, h, w): in `on_noise` before the step, otherwise those the step reached
     noise_pred: torch.Tensor  # (n, 4, h, w), after guidance
     pred_original_sample: torch.Tensor  # (n, 4, h, w): x0, the clean latents that this noise prediction implies
 
     def predict_x0(self, latents, noise_pred):
         """Clean latents from noisy ones at this step's noise level; differentiable, for losses in `on_noise`."""
+        if not self.signal:
+            raise ValueError(f"step {self.index} sees pure noise: no noise prediction tells the picture. Steer later steps only.")
         return latents / self.signal - self.sigma * noise_pred
+
+    @property
+    def velocity(self):
+        """(n, 4, h, w): from the picture straight to the noise, what a flow model answers and its scheduler follows."""
+        return self.noise_pred - self.pred_original_sample
 
 
 @door
@@ -53,7 +60,9 @@ def denoise(
     Args:
         unet: called once a step. In place of one that `load` gave out, unchanged and unwatched, on a CPU, OpenVINO answers
             (`openvino_unet`): the same noise to rounding, in half the time.
-        latents: (n, 4, h, w), noise times `scheduler.init_noise_sigma`, or with a `start_step` what `add_noise` gives.
+        scheduler: over betas, of a network that predicts noise or velocity (`prediction_type`), or a
+            `FlowMatchEulerDiscreteScheduler`, of one that predicts flow, noise - x0 (Lipman et al. 2023; SD3, Flux).
+        latents: (n, 4, h, w), noise times `scheduler.init_noise_sigma` (flow: 1), or with a `start_step` what `add_noise` gives.
         prompt_embeds: (n, 77, D) or (1, 77, D), from `embed_prompt`; fewer positions work, too.
         negative_embeds: the same for the negative or empty prompt; needed when guidance is on.
         guidance_scale: a number, a tensor (one number, or one for each latent, (n, 1, 1, 1)), or a function of the step's index
@@ -70,13 +79,14 @@ def denoise(
 
     Raises:
         ValueError: embeddings that do not fit the latents, guidance without negative_embeds, a number of steps or a
-            start_step out of range, a scheduler that `check_scheduler` refuses.
+            start_step out of range, a scheduler that `check_scheduler` or `check_flow` refuses, `on_noise` steering pure noise.
     """
-    check_scheduler(scheduler)
-    answers = scheduler.config.prediction_type
+    answers = answered(scheduler) if hasattr(scheduler, "config") else None
+    (check_flow if answers == FLOW else check_scheduler)(scheduler)
     wide = getattr(getattr(unet, "config", None), "cross_attention_dim", None)
     unet, scheduler = for_drawing(unet), copy.deepcopy(scheduler)
-    scheduler.register_to_config(prediction_type="epsilon")  # noise is what it gets, whatever the U-Net answers
+    if answers != FLOW:
+        scheduler.register_to_config(prediction_type="epsilon")  # noise is what it gets, whatever the U-Net answers
     set_timesteps(scheduler, num_inference_steps)
     start_step = check_start_step(start_step, num_inference_steps)
     begin = start_step * scheduler.order
@@ -99,14 +109,14 @@ def denoise(
             "embed_prompt('', tokenizer, text_encoder), or guidance_scale=1."
         )
 
-    def predict_noise(model_input, timestep, scale, sigma):
+    def ask(model_input, timestep, scale):
         if torch.is_tensor(scale) and scale.shape not in ((), (len(latents), 1, 1, 1)):
             raise ValueError(f"guidance_scale is a tensor {tuple(scale.shape)}: one number for each latent is (n, 1, 1, 1).")
         if not torch.is_tensor(scale) and scale <= 1:
-            return noise_of(asked(model_input, timestep, prompt_embeds), model_input, sigma, answers)
+            return asked(model_input, timestep, prompt_embeds)
         context = torch.cat([negative_embeds, prompt_embeds])
         pair = asked(torch.cat([model_input] * 2), timestep, context)
-        return noise_of(guided(*pair.chunk(2), scale), model_input, sigma, answers)
+        return guided(*pair.chunk(2), scale)
 
     def asked(model_input, timestep, context):
         noise = unet(model_input, timestep, context, return_dict=False)[0]
@@ -115,26 +125,30 @@ def denoise(
         return noise
 
     extra = step_noise(scheduler, generator)
-    return _steps(scheduler, indices, latents, predict_noise, scale_at, extra, on_noise, on_step)
+    return _steps(scheduler, indices, latents, ask, answers, scale_at, extra, on_noise, on_step)
 
 
 @torch.no_grad()
-def _steps(scheduler, indices, latents, predict_noise, scale_at, extra, on_noise, on_step) -> Iterator[Step]:
+def _steps(scheduler, indices, latents, ask, answers, scale_at, extra, on_noise, on_step) -> Iterator[Step]:
     """The loop itself: scale, predict, (look or steer), step, (look or replace), yield."""
+    flow = answers == FLOW
     there = scheduler.timesteps.to(latents.device)  # copied once: a copy at every step would wait for the GPU
     for index in indices:
         timestep = scheduler.timesteps[index]
         signal, sigma = noise_level(scheduler, index)
-        model_input = scheduler.scale_model_input(latents, timestep)
-        noise_pred = predict_noise(model_input, there[index], scale_at(index), sigma)
-        state = Step(index, float(timestep), sigma, signal, latents, noise_pred, latents / signal - sigma * noise_pred)
+        model_input = latents if flow else scheduler.scale_model_input(latents, timestep)
+        answer = ask(model_input, there[index], scale_at(index))
+        noise_pred = noise_of(answer, model_input, sigma, answers)
+        x0 = noise_pred - answer if flow else latents / signal - sigma * noise_pred
+        state = Step(index, float(timestep), sigma, signal, latents, noise_pred, x0)
 
         replacement = on_noise(state) if on_noise else None
         if replacement is not None:
             noise_pred = replacement.detach()
             state = replace(state, noise_pred=noise_pred, pred_original_sample=state.predict_x0(latents, noise_pred))
 
-        latents = scheduler.step(noise_pred, timestep, latents, **extra, return_dict=False)[0]
+        followed = state.velocity if flow else noise_pred
+        latents = scheduler.step(followed, timestep, latents, **extra, return_dict=False)[0]
         state = replace(state, latents=latents)
 
         replacement = on_step(state) if on_step else None

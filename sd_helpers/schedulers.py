@@ -3,41 +3,16 @@
 from __future__ import annotations
 
 import inspect
+import math
 import warnings
 
-import numpy as np
 import torch
-from diffusers import LMSDiscreteScheduler
+from diffusers import FlowMatchEulerDiscreteScheduler
 
 from .arguments import door, kind_of, whole_number
 
 PREDICTED = ("epsilon", "v_prediction")  # what a U-Net may have been trained to answer: the noise, or the velocity
-
-
-class LMSScheduler(LMSDiscreteScheduler):
-    """diffusers' LMS sampler, with two differences.
-
-    It may start in the middle of the schedule: the order of a step is the number of slopes it has, at most 4, where
-    diffusers takes it from the position in the schedule and multiplies a single slope by a fourth-order coefficient.
-    And its coefficients are integrated in closed form, since the integrand is a polynomial.
-    Started at the beginning it equals diffusers' scheduler.
-    """
-
-    def step(self, model_output, timestep, sample, order: int = 4, return_dict: bool = True):
-        """One step towards less noise; see `LMSDiscreteScheduler.step`. A ValueError when all steps are taken."""
-        if self.step_index is not None and self.step_index >= len(self.timesteps):
-            raise ValueError(f"all {len(self.timesteps)} steps are taken: call set_timesteps before beginning anew.")
-        slopes = min(len(self.derivatives) + 1, order)
-        return super().step(model_output, timestep, sample, order=slopes, return_dict=return_dict)
-
-    def get_lms_coefficient(self, order: int, t: int, current_order: int) -> float:
-        """The integral from sigma[t] to sigma[t + 1] of the Lagrange polynomial that is 1 at sigma[t - current_order]."""
-        sigmas = np.asarray(self.sigmas, dtype=np.float64)
-        here = sigmas[t - current_order]
-        others = [sigmas[t - k] for k in range(order) if k != current_order]
-        basis = np.atleast_1d(np.poly(others)) / np.prod([here - s for s in others])
-        integral = np.polyint(basis)
-        return float(np.polyval(integral, sigmas[t + 1]) - np.polyval(integral, sigmas[t]))
+FLOW = "flow"  # or the other velocity, noise - x0, where signal and noise share a straight line (Liu et al. 2022)
 
 
 @door
@@ -59,6 +34,8 @@ def scheduler_like(scheduler, cls, **overrides):
     settings |= dict(clip_sample=False, set_alpha_to_one=False, skip_prk_steps=True, steps_offset=1)
     settings["lower_order_final"] = True  # the singlestep solver warns otherwise that it sets this itself
     accepted = inspect.signature(cls).parameters
+    if answered(scheduler) == FLOW:
+        raise ValueError(f"{type(scheduler).__name__} has no betas that {cls.__name__} could take over: it is for flow matching.")
     try:
         made = cls(**{key: value for key, value in settings.items() if key in accepted} | overrides)
     except (TypeError, ValueError, ImportError, NotImplementedError) as error:
@@ -67,8 +44,26 @@ def scheduler_like(scheduler, cls, **overrides):
     return made
 
 
+def answered(scheduler) -> str:
+    """What a network that goes with this scheduler answers: one of `PREDICTED`, or `FLOW`."""
+    if isinstance(scheduler, FlowMatchEulerDiscreteScheduler):
+        return FLOW
+    return getattr(scheduler.config, "prediction_type", "")
+
+
+def check_flow(scheduler) -> None:
+    """A ValueError unless the loop can draw with this scheduler of flow matching: from noise, over levels of its own."""
+    if scheduler.config.use_dynamic_shifting:
+        raise ValueError(
+            "FlowMatchEulerDiscreteScheduler with use_dynamic_shifting=True takes its shift from the picture's size, which the "
+            "loop does not know: pass use_dynamic_shifting=False and the shift itself, 3 for SD3's pictures of 1024 pixels."
+        )
+    if scheduler.config.invert_sigmas:
+        raise ValueError("FlowMatchEulerDiscreteScheduler with invert_sigmas=True leads from pictures to noise; leave it out.")
+
+
 def check_scheduler(scheduler) -> None:
-    """A ValueError unless the loop can draw with a scheduler: over betas, as Stable Diffusion's are, and predicting noise.
+    """A ValueError unless Stable Diffusion can be drawn with a scheduler: over betas, as its are, and predicting noise.
 
     Those of flow matching, of EDM, of consistency models and of models over tokens are for other networks.
     """
@@ -99,7 +94,7 @@ def set_timesteps(scheduler, num_inference_steps: int) -> None:
     most = scheduler.config.num_train_timesteps
     num_inference_steps = whole_number("num_inference_steps", num_inference_steps, 1, most, "20 to 50 are usual.")
     scheduler.set_timesteps(num_inference_steps)
-    if int(scheduler.timesteps.max()) >= most:  # an offset pushed the first past the end
+    if answered(scheduler) != FLOW and int(scheduler.timesteps.max()) >= most:  # an offset pushed the first past the end
         raise ValueError(f"num_inference_steps={num_inference_steps}: {type(scheduler).__name__} allows at most {most - 1}.")
     if scheduler.timesteps.dtype == torch.float64:  # Apple's mps has no 64-bit floats
         scheduler.timesteps = scheduler.timesteps.to(torch.float32)
@@ -108,16 +103,18 @@ def set_timesteps(scheduler, num_inference_steps: int) -> None:
 def noise_of(predicted, model_input, sigma, prediction_type: str):
     """The noise that a U-Net's answer stands for: the answer itself, or worked out of a velocity (Salimans and Ho 2022).
 
-    A velocity is signal * noise - noise_share * x0, in the form where signal**2 + noise_share**2 is 1.
+    The velocity is signal * noise - share * x0 where signal**2 + share**2 is 1; for flow, where signal + share is 1, noise - x0.
 
     Args:
         predicted: (n, 4, h, w), what the U-Net answered; guided or not, since guidance and this are both linear.
-        model_input: (n, 4, h, w), what the U-Net saw, of unit variance.
-        sigma: ratio of noise to signal.
-        prediction_type: "epsilon" or "v_prediction".
+        model_input: (n, 4, h, w), what the U-Net saw: signal * x0 + share * noise.
+        sigma: ratio of noise to signal, share / signal; infinite for flow at pure noise.
+        prediction_type: "epsilon", "v_prediction" or "flow".
     """
     if prediction_type == "epsilon":
         return predicted
+    if prediction_type == FLOW:
+        return model_input + predicted / (1 + sigma)
     signal = (1 + sigma**2) ** -0.5
     return signal * predicted + signal * sigma * model_input
 
@@ -156,15 +153,25 @@ def is_exploding(scheduler) -> bool:
 def noise_level(scheduler, index: int) -> tuple[float, float]:
     """(signal, sigma) at step `index` of the schedule: latents = signal * (x0 + sigma * noise).
 
-    In the exploding form signal is 1; in the preserving form signal**2 + (signal * sigma)**2 is 1.
+    In the exploding form signal is 1; in the preserving form signal**2 + (signal * sigma)**2 is 1; for flow signal * (1 + sigma)
+    is 1, and at pure noise signal is 0 and sigma infinite.
     """
-    index = whole_number("index", index, 0, len(scheduler.timesteps) - 1)
+    signal, share = _shares(scheduler, whole_number("index", index, 0, len(scheduler.timesteps) - 1))
+    return signal, share / signal if signal else math.inf
+
+
+def _shares(scheduler, index: int) -> tuple[float, float]:
+    """(signal, share) at a step of the schedule: latents = signal * x0 + share * noise."""
+    if answered(scheduler) == FLOW:
+        share = float(scheduler.sigmas[index])
+        return 1 - share, share
     if hasattr(scheduler, "sigmas"):
         sigma = float(scheduler.sigmas[index])
     else:
         alpha = float(scheduler.alphas_cumprod[int(scheduler.timesteps[index])])
         sigma = ((1 - alpha) / alpha) ** 0.5
-    return (1.0 if is_exploding(scheduler) else (1 + sigma**2) ** -0.5), sigma
+    signal = 1.0 if is_exploding(scheduler) else (1 + sigma**2) ** -0.5
+    return signal, signal * sigma
 
 
 @door
@@ -177,5 +184,5 @@ def add_noise(scheduler, latents, noise, index: int):
     """
     if whole_number("index", index, 0) >= len(scheduler.timesteps):
         return latents
-    signal, sigma = noise_level(scheduler, index)
-    return signal * (latents + sigma * noise)
+    signal, share = _shares(scheduler, index)
+    return signal * latents + share * noise

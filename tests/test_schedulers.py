@@ -177,10 +177,14 @@ def test_random_samplers_equal_diffusers_pipeline(components, name):
     assert max(map(mean_difference, ours, theirs)) < 0.5
 
 
-def test_schedulers_for_other_models_are_refused_when_they_draw(components):
+def test_schedulers_for_other_models_are_refused_when_they_draw(components, picture):
     flow = dataclasses.replace(components, scheduler=diffusers.FlowMatchEulerDiscreteScheduler())
     with pytest.raises(ValueError, match="FlowMatchEulerDiscreteScheduler"):
         generate(flow, "a fox", **SMALL)
+    with pytest.raises(ValueError, match="FlowMatchEulerDiscreteScheduler"):
+        sweep(flow, "a fox", image=picture, start_steps=[0, 2], num_inference_steps=5, progress=False)
+    with pytest.raises(ValueError, match="no betas that EulerDiscreteScheduler"):
+        scheduler_like(flow.scheduler, diffusers.EulerDiscreteScheduler)
     for overrides in (dict(use_flow_sigmas=True), dict(prediction_type="sample")):
         with pytest.raises(ValueError, match=next(iter(overrides))):
             scheduler_like(components.scheduler, diffusers.DPMSolverMultistepScheduler, **overrides)

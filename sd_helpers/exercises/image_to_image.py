@@ -9,7 +9,8 @@ import torch
 from diffusers import DDIMScheduler, EulerDiscreteScheduler, LMSDiscreteScheduler
 
 from sd_helpers.checks import NotYet, answered, as_number, exercise, expect, expect_close
-from sd_helpers.schedulers import LMSScheduler, scheduler_like, set_timesteps
+from sd_helpers.lms import LMSScheduler
+from sd_helpers.schedulers import scheduler_like, set_timesteps
 
 
 @exercise

@@ -9,7 +9,7 @@ import torch
 
 from ..drawing import begin_index
 from ..runtime.runtimes import CompiledUNet
-from ..schedulers import add_noise, set_timesteps, step_noise
+from ..schedulers import add_noise, check_scheduler, set_timesteps, step_noise
 
 
 class Together:
@@ -24,6 +24,7 @@ class Together:
         Args:
             start_steps: of each latent, rising, so that those who have joined are always the first rows.
         """
+        check_scheduler(scheduler)
         groups = [(start, len(list(same))) for start, same in itertools.groupby(start_steps)]
         ends = list(itertools.accumulate(count for _, count in groups))
         self.schedulers = {start: copy.deepcopy(scheduler) for start, _ in groups}
