@@ -177,6 +177,7 @@ def test_4_right(capsys):
         (lambda latents, pixels, vae, steps: search(latents, pixels, vae, steps, sign=-1), "downhill"),
         (lambda latents, pixels, vae, steps: search(latents, pixels, vae, steps, lr=5.0), "rose"),
         (lambda latents, pixels, vae, steps: search(latents, pixels, vae, 1), "`steps` steps"),
+        (lambda latents, pixels, vae, steps: search(latents, pixels, vae, steps, lr=0.005), "learning rate of 0.05, made once"),
         (lambda latents, pixels, vae, steps: search(latents, pixels, vae, steps).requires_grad_(), "detached"),
         (lambda latents, pixels, vae, steps: latents * float("nan"), "not finite"),
         (lambda latents, pixels, vae, steps: latents[0], "Its shape"),

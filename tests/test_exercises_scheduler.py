@@ -35,7 +35,7 @@ RIGHT = {
 WRONG = {
     1: [
         (lambda s: (1 + s**2) ** -0.5, "its square"),
-        (lambda s: s**2 / (1 + s**2), "share of noise"),
+        (lambda s: s**2 / (1 + s**2), "variance of the noise"),
         (lambda s: 1 / (1 + s), "square root"),
         (lambda s: 1 / s**2, "multiply by a"),
         (lambda s: 0.5, "wrong"),

@@ -67,9 +67,9 @@ def test_sizes(answer, hint, capsys):
     assert hint in said(capsys, check.exercise_1, answer)
 
 
-def in_place(noisy, noise, signal):
-    noisy -= (1 - signal) ** 0.5 * noise
-    return noisy / signal**0.5
+def in_place(noisy, noise, alpha_bar):
+    noisy -= (1 - alpha_bar) ** 0.5 * noise
+    return noisy / alpha_bar**0.5
 
 
 @pytest.mark.parametrize(
@@ -79,16 +79,16 @@ def in_place(noisy, noise, signal):
         (lambda x, n, s: x / s**0.5 - ((1 - s) / s) ** 0.5 * n, "Right."),
         (lambda x, n, s: s**0.5 * x + (1 - s) ** 0.5 * n, "once more"),
         (lambda x, n, s: x - (1 - s) ** 0.5 * n, "still weakened"),
-        (lambda x, n, s: (x - n) / s**0.5, "its share is the root of (1 - signal)"),
+        (lambda x, n, s: (x - n) / s**0.5, "its share is the root of (1 - alpha_bar)"),
         (lambda x, n, s: x - n, "The whole of the noise"),
         (lambda x, n, s: (x - (1 - s) * n) / s, "square roots"),
         (lambda x, n, s: x / s**0.5 - (1 - s) ** 0.5 * n, "Take away first"),
-        (lambda x, n, s: (x - (1 - s) ** 0.5 * n) / s, "not signal"),
+        (lambda x, n, s: (x - (1 - s) ** 0.5 * n) / s, "not alpha_bar"),
         (lambda x, n, s: (x - s**0.5 * n) / (1 - s) ** 0.5, "changed places"),
         (lambda x, n, s: n, "noise alone"),
         (lambda x, n, s: (x + (1 - s) ** 0.5 * n) / s**0.5, "The sign"),
         (lambda x, n, s: x, "as they were"),
-        (lambda x, n, s: 2 * x, "With signal 0.9 they are other latents"),
+        (lambda x, n, s: 2 * x, "With alpha_bar 0.9 they are other latents"),
         (lambda x, n, s: x[0], "Its shape is"),
         (in_place, "changes the latents"),
     ],
@@ -98,7 +98,7 @@ def test_clean_latents(answer, hint, capsys):
 
 
 def test_clean_latents_are_what_a_scheduler_predicts(components, capsys):
-    """The formula that is called right is diffusers' own: LMS works with latents / root of signal."""
+    """The formula that is called right is diffusers' own: LMS works with latents / root of alpha_bar."""
     from diffusers import DDIMScheduler
 
     from sd_helpers import scheduler_like, set_timesteps
@@ -106,9 +106,9 @@ def test_clean_latents_are_what_a_scheduler_predicts(components, capsys):
     scheduler = scheduler_like(components.scheduler, DDIMScheduler)
     set_timesteps(scheduler, 10)
     t, (noisy, noise) = scheduler.timesteps[3], torch.randn((2, 1, 4, 8, 8), generator=torch.Generator().manual_seed(0))
-    signal = float(scheduler.alphas_cumprod[t])
+    alpha_bar = float(scheduler.alphas_cumprod[t])
     theirs = scheduler.step(noise, t, noisy).pred_original_sample
-    torch.testing.assert_close((noisy - (1 - signal) ** 0.5 * noise) / signal**0.5, theirs)
+    torch.testing.assert_close((noisy - (1 - alpha_bar) ** 0.5 * noise) / alpha_bar**0.5, theirs)
 
 
 def one_end(formula):

@@ -13,8 +13,8 @@ def exercise_1(alpha_cumprod_of):
     for sigma in (*SIGMAS, torch.tensor(SIGMAS)):
         value, right = answered(alpha_cumprod_of(sigma)), 1 / (1 + sigma**2)
         hints = {
-            "That is the signal itself; alphas_cumprod is its square": right**0.5,
-            "That is the share of noise; alphas_cumprod is the share of signal, 1 at sigma 0": 1 - right,
+            "That is the share of the picture; alphas_cumprod is its square": right**0.5,
+            "That is the variance of the noise; alphas_cumprod is what remains of 1, and 1 at sigma 0": 1 - right,
             "Sigma is a square root: square it before you solve for alphas_cumprod": 1 / (1 + sigma),
             "Solve sigma**2 = (1 - a) / a for a: multiply by a, and bring both a to one side": 1 / sigma**2,
         }

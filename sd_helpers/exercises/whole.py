@@ -62,28 +62,28 @@ def exercise_1(sizes):
 
 @exercise
 def exercise_2(clean_latents):
-    """`clean_latents(noisy, noise, signal)`: the mix solved for x0."""
-    for signal in (0.9, 0.35, 0.02):
-        x0, noise = _noises(2, seed=round(100 * signal))
-        a, b = signal**0.5, (1 - signal) ** 0.5
+    """`clean_latents(noisy, noise, alpha_bar)`: the mix solved for x0."""
+    for alpha_bar in (0.9, 0.35, 0.02):
+        x0, noise = _noises(2, seed=round(100 * alpha_bar))
+        a, b = alpha_bar**0.5, (1 - alpha_bar) ** 0.5
         noisy = a * x0 + b * noise
         handed = noisy.clone()
-        value = answered(clean_latents(handed, noise.clone(), signal))
+        value = answered(clean_latents(handed, noise.clone(), alpha_bar))
         expect(agree(handed, noisy), "Your function changes the latents it is given: write `noisy - ...`, not `noisy -= ...`.")
         mistakes = {
             "That adds the noise once more; here it has to go.": a * noisy + b * noise,
-            "The noise is gone, but the picture is still weakened: divide by the root of signal.": noisy - b * noise,
-            "Only a part of the noise is in the mix: its share is the root of (1 - signal).": (noisy - noise) / a,
+            "The noise is gone, but the picture is still weakened: divide by the root of alpha_bar.": noisy - b * noise,
+            "Only a part of the noise is in the mix: its share is the root of (1 - alpha_bar).": (noisy - noise) / a,
             "The whole of the noise is taken away, and only a part of it is in the mix.": noisy - noise,
-            "The shares are the square roots of signal and of (1 - signal).": (noisy - (1 - signal) * noise) / signal,
-            "Take away first, then divide: the noise is not weakened by signal.": noisy / a - b * noise,
-            "The share of the picture is the root of signal, not signal.": (noisy - b * noise) / signal,
+            "The shares are the square roots of alpha_bar and of (1 - alpha_bar).": (noisy - (1 - alpha_bar) * noise) / alpha_bar,
+            "Take away first, then divide: the noise is not weakened by alpha_bar.": noisy / a - b * noise,
+            "The share of the picture is the root of alpha_bar, not alpha_bar.": (noisy - b * noise) / alpha_bar,
             "The two shares have changed places.": (noisy - a * noise) / b,
             "That is the noise alone: solve the mix for x0.": noise,
             "The sign: the mix adds the noise, so solving for x0 takes it away.": (noisy + b * noise) / a,
             "Those are the noisy latents as they were.": noisy,
         }
-        expect_known(value, x0, mistakes, f"With signal {signal:g} they are other latents")
+        expect_known(value, x0, mistakes, f"With alpha_bar {alpha_bar:g} they are other latents")
     return "Whoever knows the noise knows the picture: that is why predicting noise is enough."
 
 
