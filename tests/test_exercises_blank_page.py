@@ -67,7 +67,19 @@ def to_levels(pixels):
 
 
 def draw(
-    components, prompt, seed, n, scale, *, levels=to_levels, scaling=None, noise=None, divisor=None, sigmas=None, flip=False
+    components,
+    prompt,
+    seed,
+    n,
+    scale,
+    *,
+    levels=to_levels,
+    scaling=None,
+    noise=None,
+    divisor=None,
+    sigmas=None,
+    flip=False,
+    left_out=0,
 ):
     """The whole loop, with room for a mistake in each place."""
     embeds = embed(token_ids(prompt, components.tokenizer), components.text_encoder)
@@ -77,7 +89,7 @@ def draw(
     side = components.unet.config.sample_size
     noise = torch.Generator().manual_seed(seed) if noise is None else noise
     latents = torch.randn((1, 4, side, side), generator=noise) * sigmas[0]
-    for t, sigma, after in zip(timesteps, right[:-1], right[1:]):
+    for t, sigma, after in zip(timesteps[: n - left_out], right[:-1], right[1:]):
         latents = euler_step(latents, guided_noise(components.unet, latents, sigma, t, embeds, scale, divisor), sigma, after)
     latents = latents / (components.vae.config.scaling_factor if scaling is None else scaling)
     with torch.no_grad():
@@ -252,7 +264,7 @@ def wrapped(pixels):
 @pytest.mark.parametrize(
     ("changed", "hint"),
     [
-        (dict(scaling=1), "divide them by vae.config.scaling_factor"),
+        (dict(scaling=1), "divide by vae.config.scaling_factor"),
         (dict(levels=lambda p: to_levels(p).permute(2, 0, 1)), "channels last"),
         (dict(levels=lambda p: to_levels(p).float()), "channels last"),
         (dict(levels=lambda p: to_levels(p).permute(1, 0, 2)), "Height and width"),
@@ -265,12 +277,19 @@ def wrapped(pixels):
         (dict(sigmas=lambda right: [1]), "starts too weak"),
         (dict(divisor=1), "not scaled"),
         (dict(flip=True), "swapped in guidance"),
+        (dict(left_out=1), "the last one goes"),
         (dict(noise=torch.Generator().manual_seed(5)), "Drawn twice it differs"),
     ],
 )
 def test_draw(says, components, changed, hint):
     said = says(check.exercise_6, lambda *a: draw(*a, **changed), components)
     assert said.startswith("Not yet.") and hint in said
+
+
+def test_a_missing_last_step_does_not_pass_for_rounding(says, components, monkeypatch):
+    monkeypatch.setattr(check, "levels_allowed", lambda components: 2.0)  # as in half precision
+    assert "the last one goes" in says(check.exercise_6, lambda *a: draw(*a, left_out=1), components)
+    assert says(check.exercise_6, draw, components).startswith("Right.")
 
 
 def test_draw_with_other_arguments(says, components):

@@ -127,6 +127,11 @@ def tolerance_of(components) -> float:
     return 1e-4 if components.dtype == torch.float32 and components.device.type == "cpu" else 2e-2
 
 
+def levels_allowed(components) -> float:
+    """How far a right picture may be from `generate`'s, as a mean over levels of 0 to 255."""
+    return 0.5 if components.dtype == torch.float32 else 2.0
+
+
 def compare(value, expected, wrong, otherwise: str, tolerance: float = 1e-4, relative: bool = False) -> None:
     """`NotYet` unless value agrees with expected; with a hint of its own if it agrees with one of the wrong results.
 

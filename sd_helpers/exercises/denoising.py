@@ -148,7 +148,8 @@ def exercise_4(tamed):
             "phi is the share of the scaled x0; yours gives that share to the unscaled one.": noise(wanted / size, 1 - phi),
             "The mixing with phi is missing.": noise(wanted / size, 1.0),
             "That is plain guidance; nothing was scaled back.": plain,
-            "You scaled the noise predictions; scale the x0 they imply.": phi * plain * of_noise + (1 - phi) * plain,
+            "You scaled the noise, as diffusers' guidance_rescale does; here scale the x0.": phi * plain * of_noise
+            + (1 - phi) * plain,
         }
         expect_known(value, right, mistakes, f"With sigma {sigma:g}, guidance {scale:g} and phi {phi:g} it is another prediction")
     return "The picture keeps its size, and the noise is still removed."
