@@ -113,11 +113,15 @@ TENSORS = {
 }
 
 
-def door(function):
+def door(function=None, **shapes):
     """A decorator: what is no part of a model, or no tensor, where the argument's name asks for one, is refused by name.
+
+    `shapes` are those of tensors of which this function takes more than `TENSORS` says: `@door(latents="(n, channels, h, w)")`.
 
     An argument that the function lacks is a TypeError that says what it is called here, or what there is.
     """
+    if function is None:
+        return functools.partial(door, **shapes)
     signature = inspect.signature(function)
     takes_any = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
 
@@ -139,7 +143,8 @@ def door(function):
             if name in PARTS:
                 check_part(name, value)
             elif name in TENSORS:
-                check_tensor(name, value, *TENSORS[name])
+                shape, remedy = TENSORS[name]
+                check_tensor(name, value, shapes.get(name, shape), remedy)
         return function(*args, **kwargs)
 
     return checked

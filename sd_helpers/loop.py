@@ -38,7 +38,7 @@ class Step:
         return self.noise_pred - self.pred_original_sample
 
 
-@door
+@door(latents="(n, channels, h, w)")  # newer models have 16 channels, points in the plane 2
 def denoise(
     unet,
     scheduler,
@@ -62,7 +62,8 @@ def denoise(
             (`openvino_unet`): the same noise to rounding, in half the time.
         scheduler: over betas, of a network that predicts noise or velocity (`prediction_type`), or a
             `FlowMatchEulerDiscreteScheduler`, of one that predicts flow, noise - x0 (Lipman et al. 2023; SD3, Flux).
-        latents: (n, 4, h, w), noise times `scheduler.init_noise_sigma` (flow: 1), or with a `start_step` what `add_noise` gives.
+        latents: (n, channels, h, w), noise times `scheduler.init_noise_sigma` (flow: 1), or with a `start_step` what `add_noise`
+            gives.
         prompt_embeds: (n, 77, D) or (1, 77, D), from `embed_prompt`; fewer positions work, too.
         negative_embeds: the same for the negative or empty prompt; needed when guidance is on.
         guidance_scale: a number, a tensor (one number, or one for each latent, (n, 1, 1, 1)), or a function of the step's index

@@ -89,6 +89,15 @@ def test_known_velocity_leads_to_the_picture_in_any_number_of_steps():
         assert_close(step.latents, x0, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("shape", [(3, 2, 1, 1), (1, 16, 8, 8)])
+def test_points_and_sixteen_channels_pass(shape):
+    x0, noise = randn(*shape, seed=3), randn(*shape, seed=4)
+    settings = dict(guidance_scale=1, num_inference_steps=3)
+    answer = lambda x, timestep, context, return_dict=False: (noise - x0,)  # noqa: E731
+    steps = list(denoise(answer, FlowMatchEulerDiscreteScheduler(), noise, torch.zeros(1, 1, 16), **settings))
+    assert_close(steps[-1].latents, x0, rtol=1e-4, atol=1e-4)
+
+
 def test_noise_is_added_as_diffusers_adds_it():
     scheduler, x0, noise = FlowMatchEulerDiscreteScheduler(shift=3.0), randn(1, 4, 8, 8, seed=3), randn(1, 4, 8, 8, seed=4)
     set_timesteps(scheduler, STEPS)

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from ..arguments import door, one_text, several
 from ..runtime.runtimes import original
+from .flow_diagrams import straight_line as straight_line
+from .flow_diagrams import successors as successors
 from .hold_diagrams import adapted, backwards, cuts, inpainting, one_row, steering
 from .idea_diagrams import guidance_arrow, image_to_image, noise_levels, random_step, slopes
 from .part_diagrams import autoencoder, six_functions, u_net
 from .svg import FAINT, Drawing
 from .text_diagrams import attention, lent_attention, text_encoder_layers, words
+from .train_diagrams import denoiser_training as denoiser_training
+from .train_diagrams import tiny_u_net as tiny_u_net
 
 __all__ = [
     "PARTS", "adapted", "attention", "autoencoder", "backwards", "cuts", "guidance_arrow", "here", "image_to_image",

@@ -82,10 +82,12 @@ class TrainingPanel:
         from IPython.display import display
 
         display(self.box)
+        every = max(1, self.num_steps // 200)  # thousands of messages would drown a page
         try:
             while len(training.losses) < self.num_steps and not self.stopped:
                 loss, step = training.step(), len(training.losses)
-                self.bar.value, self.said.value = step, f"step {step}, loss {loss:.3f}"
+                if step % every == 0 or step == self.num_steps:
+                    self.bar.value, self.said.value = step, f"step {step}, loss {loss:.3f}"
                 await asyncio.sleep(0.001)
         except (KeyboardInterrupt, asyncio.CancelledError):
             pass  # Jupyter's stop button, during a step or between two
