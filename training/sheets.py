@@ -13,6 +13,7 @@ from sd_helpers import generate, load
 from sd_helpers.metrics import nearest_concepts
 from sd_helpers.views import contact_sheet
 
+from .behaviours import TYPED, pair_trials
 from .captions import with_article
 from .data import HeldOut, Icons, concept_set
 from .evaluate import DRAWING, draw, score
@@ -39,6 +40,12 @@ def train(preset: Preset, work: Path, device: str) -> None:
         pictures = [generate(components, p, seed=32, **DRAWING)[0].resize((side, side), Image.Resampling.BOX) for p in prompts]
         contact_sheet(pictures, columns).save(DOCS / file, quality=85, method=6)
 
+    print("sheets: prompts as people type them, and scenes of two things", flush=True)
+    typed, pairs = [trial["prompt"] for trial in TYPED], [trial["prompt"] for trial in pair_trials(icons, 20, seed=0)]
+    save(named(generate(components, typed, seed=0, **DRAWING), typed, columns=10), "typed.webp")
+    wide = generate(components, pairs, seed=0, width=2 * components.default_size[1], **DRAWING)
+    save(named(wide, pairs, columns=4, width=2.7), "scenes.webp")
+
     trials = combination_trials(icons, held_out, 200, seed=0, unseen=False)
     pictures = draw(components, trials)
     print("sheets: the first hundred prompts, the ten worst of 200, the learning curve", flush=True)
@@ -55,13 +62,13 @@ def save(figure: Figure, file: str) -> None:
     figure.savefig(DOCS / file, dpi=100, pil_kwargs=dict(quality=80, method=6))
 
 
-def named(pictures: list[Image.Image], names: list[str], columns: int) -> Figure:
-    """Pictures in a grid, each under its prompt."""
+def named(pictures: list[Image.Image], names: list[str], columns: int, width: float = 1.35) -> Figure:
+    """Pictures in a grid, each under its prompt; `width` inches for a picture."""
     rows = -(-len(pictures) // columns)
-    figure = Figure(figsize=(1.35 * columns, 1.7 * rows), layout="constrained")
+    figure = Figure(figsize=(width * columns, 1.7 * rows), layout="constrained")
     for axes, picture, name in zip(figure.subplots(rows, columns, squeeze=False).flat, pictures, names, strict=False):
         axes.imshow(picture, interpolation="nearest")
-        axes.set_title(wrapped(name), fontsize=7)
+        axes.set_title(wrapped(name, round(18 * width)), fontsize=7)
     for axes in figure.axes:
         axes.set_axis_off()
     return figure
