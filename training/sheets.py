@@ -48,8 +48,7 @@ def train(preset: Preset, work: Path, device: str) -> None:
 
     trials = combination_trials(icons, held_out, 200, seed=0, unseen=False)
     pictures = draw(components, trials)
-    print("sheets: the first hundred prompts, the ten worst of 200, the learning curve", flush=True)
-    save(named(pictures[:100], [t.prompt for t in trials[:100]], columns=10), "hundred.webp")
+    print("sheets: the ten worst of 200, the learning curve", flush=True)
     save(failures(pictures, trials, count=10), "failures.webp")
     curve = work / f"denoiser{preset.suffix}-curve"
     steps, rows = learning_curve(components, curve, trials[:CURVE_TRIALS], DRAWING["guidance_scale"])

@@ -1,1 +1,0 @@
-"""What `export.py`, `reference.py` and `assemble.py` are made of."""
