@@ -1,6 +1,6 @@
 """The checks of notebook 15's exercises: right answers, the common wrong ones, and none."""
 
-import pytest
+import exercise_tests
 import torch
 
 from sd_helpers import plane
@@ -94,26 +94,7 @@ WRONG = {
     ],
 }
 EXERCISES = {1: check.exercise_1, 2: check.exercise_2, 3: check.exercise_3, 4: check.exercise_4}
-
-
-@pytest.mark.parametrize("number, answer", [(n, a) for n, answers in RIGHT.items() for a in answers])
-def test_right_answers(number, answer, capsys):
-    EXERCISES[number](answer)
-    assert capsys.readouterr().out.startswith("Right.")
-
-
-@pytest.mark.parametrize("number, answer, hint", [(n, *pair) for n, pairs in WRONG.items() for pair in pairs])
-def test_wrong_answers_get_their_hint(number, answer, hint, capsys):
-    EXERCISES[number](answer)
-    printed = capsys.readouterr().out
-    assert printed.startswith("Not yet.") and hint in printed, printed
-
-
-@pytest.mark.parametrize("number", EXERCISES)
-@pytest.mark.parametrize("answer", [..., lambda *arguments: ...])
-def test_open_exercises(number, answer, capsys):
-    EXERCISES[number](answer)
-    assert capsys.readouterr().out.startswith("Not answered yet")
+test_right_answers, test_wrong_answers_get_their_hint, test_open_exercises = exercise_tests.of(EXERCISES, RIGHT, WRONG)
 
 
 def test_the_perfect_denoiser_asked_for_is_the_planes():
