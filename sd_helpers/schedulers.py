@@ -9,7 +9,7 @@ import warnings
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 
-from .arguments import door, kind_of, whole_number
+from .arguments import door, kind_of, real_number, whole_number
 
 PREDICTED = ("epsilon", "v_prediction")  # what a U-Net may have been trained to answer: the noise, or the velocity
 FLOW = "flow"  # or the other velocity, noise - x0, where signal and noise share a straight line (Liu et al. 2022)
@@ -58,6 +58,7 @@ def check_flow(scheduler) -> None:
             "FlowMatchEulerDiscreteScheduler with use_dynamic_shifting=True takes its shift from the picture's size, which the "
             "loop does not know: pass use_dynamic_shifting=False and the shift itself, 3 for SD3's pictures of 1024 pixels."
         )
+    real_number("shift of FlowMatchEulerDiscreteScheduler", scheduler.shift, 1e-3, remedy="1 is none, SD3 takes 3.")
     if scheduler.config.invert_sigmas:
         raise ValueError("FlowMatchEulerDiscreteScheduler with invert_sigmas=True leads from pictures to noise; leave it out.")
 
@@ -174,15 +175,17 @@ def _shares(scheduler, index: int) -> tuple[float, float]:
     return signal, signal * sigma
 
 
-@door
+@door(latents="(n, channels, h, w)", noise="(n, channels, h, w)")
 def add_noise(scheduler, latents, noise, index: int):
     """Latents with the noise they have at step `index` of the schedule; past its end, with none.
 
     Args:
-        latents, noise: (n, 4, h, w).
+        latents, noise: (n, channels, h, w), 4 of SD v1.
         index: 0 to the number of timesteps.
     """
     if whole_number("index", index, 0) >= len(scheduler.timesteps):
         return latents
+    if latents.shape[1:] != noise.shape[1:]:
+        raise ValueError(f"noise is {tuple(noise.shape)} and latents are {tuple(latents.shape)}: they must fit each other.")
     signal, share = _shares(scheduler, index)
     return signal * latents + share * noise

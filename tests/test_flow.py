@@ -81,3 +81,9 @@ def test_text_encoders_have_their_published_sizes():
 def test_other_models_are_refused():
     with pytest.raises(ValueError, match="name='SD9' is none of SD v1"):
         successors.on_meta("SD9")
+
+
+@pytest.mark.parametrize("s", ["a", 3.0, torch.tensor([0.2, -0.1]), float("nan")])
+def test_levels_outside_are_not_shifted(s):
+    with pytest.raises(ValueError, match="^s"):
+        shifted(s, 2)

@@ -48,3 +48,9 @@ def test_the_successors_are_all_told():
     words = words_in(shown)
     assert all(name in words for name in successors.NAMES)
     assert "4.76 B" in words and "SD3: CLIP L, CLIP bigG, T5 XXL; transformer 2.03 B; VAE 16" in shown.data
+
+
+@pytest.mark.parametrize("rows", [{}, "x", None])
+def test_machines_are_asked_for(rows):
+    with pytest.raises(ValueError, match="rows must be a dict"):
+        flow_diagrams.successors(rows)

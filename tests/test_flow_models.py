@@ -109,6 +109,12 @@ def test_noise_is_added_as_diffusers_adds_it():
     assert add_noise(scheduler, x0, noise, STEPS) is x0
 
 
+def test_noise_that_does_not_fit_is_refused():
+    scheduler = FlowMatchEulerDiscreteScheduler()
+    with pytest.raises(ValueError, match="must fit each other"):
+        add_noise(scheduler, randn(1, 4, 8, 8), randn(1, 2, 8, 8), 0)
+
+
 def test_equals_sd3s_pipeline():
     torch.manual_seed(0)
     transformer = SD3Transformer2DModel(
@@ -155,6 +161,7 @@ def test_noise_predictor_says_what_the_loop_says(unet):
 
 
 ELSEWHERE = [(dict(use_dynamic_shifting=True), "shift itself"), (dict(invert_sigmas=True), "leave it out")]
+ELSEWHERE += [(dict(shift=0.0), "shift")]
 
 
 @pytest.mark.parametrize(("settings", "said"), ELSEWHERE)

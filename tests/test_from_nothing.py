@@ -163,3 +163,26 @@ def test_the_nearest_is_found():
     apart, place = from_nothing.nearest(data[[3, 1]] + 0.1, data)
     assert place.tolist() == [3, 1]
     torch.testing.assert_close(apart, torch.tensor([0.1, 0.1]), rtol=1e-3, atol=1e-3)
+
+
+SMALL, POINTS, LEVELS_OF_NOISE = from_nothing.PlaneNet(), torch.zeros(3, 2), torch.linspace(0.999, 0.005, 1000)
+
+
+@pytest.mark.parametrize(
+    "call, said",
+    [
+        (lambda: SMALL(POINTS, "x"), "level='x'"),
+        (lambda: SMALL(POINTS, 500), "divide a timestep by 1000"),
+        (lambda: SMALL(POINTS, float("nan")), "between 0"),
+        (lambda: from_nothing.denoising_loss(SMALL, "x", LEVELS_OF_NOISE, torch.Generator()), "x0 must be"),
+        (lambda: from_nothing.denoising_loss(SMALL, POINTS[:0], LEVELS_OF_NOISE, torch.Generator()), "x0 must be"),
+        (lambda: from_nothing.denoising_loss(SMALL, POINTS, LEVELS_OF_NOISE, 3), "generator must be"),
+        (lambda: from_nothing.sample(SMALL, [1, 2], LEVELS_OF_NOISE, 3), "noise must be"),
+        (lambda: from_nothing.fit(SMALL, None, num_steps=1), "loss must be a function"),
+        (lambda: from_nothing.nearest([1], POINTS), "drawn must be"),
+        (lambda: from_nothing.nearest(POINTS, POINTS[:0]), "data must be"),
+    ],
+)
+def test_nonsense_is_answered_with_a_sentence(call, said):
+    with pytest.raises(ValueError, match=said):
+        call()

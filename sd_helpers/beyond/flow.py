@@ -43,4 +43,7 @@ def shifted(s, shift: float):
     shift = real_number("shift", shift)
     if not shift > 0:
         raise ValueError(f"shift={shift} must be above 0: 1 leaves the levels as they are, larger ones move them towards noise.")
+    levels = s if torch.is_tensor(s) else torch.tensor(real_number("s", s))
+    if not ((levels >= 0) & (levels <= 1)).all():
+        raise ValueError("s must lie between 0 (the picture) and 1 (nothing but noise).")
     return shift * s / (1 + (shift - 1) * s)

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import nn
 
 from .. import gallery
-from ..arguments import check_tensor, real_number, several, whole_number
+from ..arguments import check_tensor, kind_of, real_number, several, whole_number
 from ..notebook.stepwise import OnStep, Training
 from .tiny_nets import Block as Block
 from .tiny_nets import PlaneNet as PlaneNet
@@ -38,6 +38,11 @@ def denoising_loss(net: Callable, x0: torch.Tensor, alphas_cumprod: torch.Tensor
     Returns:
         a scalar, differentiable.
     """
+    _check_data("x0", x0)
+    if not isinstance(generator, torch.Generator):
+        raise ValueError(
+            f"generator must be a torch.Generator, not {kind_of(generator)}: torch.Generator().manual_seed(0) is one."
+        )
     n, steps = len(x0), len(alphas_cumprod)
     t = ((torch.arange(n) + torch.rand(n, generator=generator)) / n * steps).long().clamp(max=steps - 1)
     noise = torch.randn(x0.shape, generator=generator).to(x0)
@@ -56,6 +61,8 @@ class NetTraining(Training):
             ema: how much of the average of the weights stays at each step, such as 0.99; None keeps no average.
         """
         self.net, self.ema = net, None if ema is None else real_number("ema", ema, 0, 1)
+        if not callable(loss):
+            raise ValueError(f"loss must be a function of the network, not {kind_of(loss)}: it draws a batch, returns its loss.")
         self.average = copy.deepcopy(net).requires_grad_(False)
         super().__init__(net.parameters(), lambda: loss(net), lambda losses: self.learned(), learning_rate)
 
@@ -119,6 +126,7 @@ def sample(
     Returns:
         (num_steps + 1, n, ...), the way in the exploding form, x0 + sigma * noise; the last is the data.
     """
+    _check_data("noise", noise)
     eta = real_number("eta", eta, 0, 1)
     timesteps, sigmas = run_sigmas(alphas_cumprod, num_steps)
     path = [noise * sigmas[0]]
@@ -179,7 +187,17 @@ def nearest(drawn: torch.Tensor, data: torch.Tensor) -> tuple[torch.Tensor, torc
         drawn: (n, ...).
         data: (m, ...), of the same shape behind the first dimension.
     """
-    if drawn.shape[1:] != data.shape[1:] or not len(data):
+    _check_data("drawn", drawn)
+    _check_data("data", data)
+    if drawn.shape[1:] != data.shape[1:]:
         raise ValueError(f"drawn {tuple(drawn.shape)} and data {tuple(data.shape)} differ in more than how many they are.")
     apart = torch.cdist(drawn.flatten(1), data.flatten(1)) / drawn[0].numel() ** 0.5  # (n, m)
     return tuple(apart.min(dim=1))
+
+
+def _check_data(argument: str, value) -> None:
+    """A ValueError unless the value is a tensor of real numbers with a thing at least."""
+    if not torch.is_tensor(value) or not value.is_floating_point() or value.ndim < 2 or 0 in value.shape:
+        raise ValueError(
+            f"{argument} must be a tensor of real numbers, (n, 2) points or (n, c, h, w) pictures, not {kind_of(value)}."
+        )

@@ -105,7 +105,14 @@ class TinyUNet(nn.Module):
 
 def each_level(level, x: torch.Tensor) -> torch.Tensor:
     """Levels as (n,), beside x: of one number for all, or of one for each."""
-    level = torch.as_tensor(level).to(x)
+    try:
+        level = torch.as_tensor(level).to(x)
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(
+            f"level={level!r:.60} must be a number of 0 (clean) to 1 (nothing but noise), or one for each."
+        ) from None
+    if not ((level >= 0) & (level <= 1)).all():
+        raise ValueError("level must lie between 0 (clean) and 1 (nothing but noise): divide a timestep by 1000.")
     if level.shape not in ((), (len(x),)):
         raise ValueError(f"level has the shape {tuple(level.shape)}; give one number for all, or one for each of {len(x)}.")
     return level.expand(len(x))

@@ -48,6 +48,8 @@ def successors(rows: dict):
     Args:
         rows: name of the machine -> three lists of boxes, each a list of lines: texts, networks (one), autoencoders (one).
     """
+    if not isinstance(rows, dict) or not rows:
+        raise ValueError(f"rows must be a dict of machines, each with texts, a network and an autoencoder, not {rows!r:.60}.")
     d, step = Drawing(900, 40 + 84 * len(rows)), 84
     for x, title in ((110, "reads the prompt"), (478, "predicts, once a step"), (732, "latents to pixels")):
         d.text(x, 24, title, anchor="start", size=12, colour=FAINT)
