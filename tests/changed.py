@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("sd_helpers", "training", "benchmarks", "tests")
+PACKAGES = ("sd_helpers", "training", "benchmarks", "classroom", "tests")
 EVERYTHING = re.compile(r"requirements.*\.txt|pyproject\.toml|conftest\.py|sd_helpers/(__init__\.py|emoji_sd/.*|gallery\.zip)")
 NOTEBOOK_TOOLS = re.compile(r"tests/notebook_\w+\.py")
 
