@@ -18,6 +18,7 @@ from .tables import beside, best_marks
 COLOURS = {RIGHT: "#2e8b57", NOT_YET: "#e0a030", OPEN: "#d5d5d5", RAISED: "#c2504d", TOO_LONG: "#7d5ba6", NOT_MARKED: "#555555"}
 HINTS = 4  # of one exercise are shown
 WIDE = 80  # characters in a line of a hint
+TITLE = 34  # characters of a line of it, beside the bar
 
 
 def write_overview(marked: list[Marked], out: Path) -> list[Path]:
@@ -107,7 +108,8 @@ def _legend(figure, y: float) -> None:
 
 def _draw_exercise(axes, top: float, title: str, counts: Counter, students: int) -> None:
     """A title and a bar in which every student has the same width."""
-    axes.text(0, top + 0.3, textwrap.shorten(title, 42, placeholder=" ..."), fontsize=11, weight="bold", va="center")
+    lines = textwrap.fill(title, TITLE, max_lines=2, placeholder=" ...")
+    axes.text(0, top + 0.3, lines, fontsize=10, weight="bold", va="center", linespacing=1.15)
     left, one = 36.0, 64 / max(1, students)
     for outcome in OUTCOMES:
         wide = counts[outcome] * one

@@ -334,3 +334,22 @@ def test_a_folder_without_submissions_is_refused(tmp_path, folder):
 
 def test_at_least_one_core_is_used():
     assert free_cores() >= 1
+
+
+def test_no_title_runs_into_its_bar():
+    from collections import Counter
+
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    from classroom import overview
+
+    titles = [exercise.title for lesson in lessons.all_lessons() for exercise in lesson.exercises]
+    figure = Figure(figsize=(9.2, 2), dpi=110)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    axes = figure.add_axes((0.02, 0.0, 0.96, 1))
+    axes.set(xlim=(0, 100), ylim=(1, 0))
+    for title in titles:
+        overview._draw_exercise(axes, 0.0, title, Counter({"right": 1}), 1)
+        bar, text = axes.patches[-1].get_window_extent(renderer), axes.texts[-2].get_window_extent(renderer)
+        assert text.x1 < bar.x0, title
