@@ -186,3 +186,11 @@ SMALL, POINTS, LEVELS_OF_NOISE = from_nothing.PlaneNet(), torch.zeros(3, 2), tor
 def test_nonsense_is_answered_with_a_sentence(call, said):
     with pytest.raises(ValueError, match=said):
         call()
+
+
+def test_the_skip_and_every_part_take_part():
+    net = TinyUNet(width=16)
+    net(torch.randn(2, 4, 16, 16, generator=torch.Generator().manual_seed(0)), 0.5).square().mean().backward()
+    by_half = net.join.weight.grad.abs().sum(dim=(0, 2, 3)).chunk(2)  # of what came up, and of what was kept
+    assert all((half > 0).all() for half in by_half)
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in net.parameters())

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import threading
 
 import ipywidgets
 import pytest
@@ -100,3 +101,18 @@ def test_uploaded_picture():
     Image.effect_noise((64, 64), 90).save(noise, "PNG")
     with pytest.raises(ValueError, match="'cut.png' is not a picture"):
         uploaded([dict(name="cut.png", content=memoryview(noise.getvalue()[:500]))])
+
+
+def test_movements_from_another_thread_are_drawn_where_it_was_shown(outputs):
+    drawn = []
+
+    async def cell():
+        control = ipywidgets.IntSlider(1, 0, 9)
+        Explorer(lambda n: drawn.append((n, threading.current_thread().name)) or str(n), n=control).show()
+        mover = threading.Thread(target=lambda: setattr(control, "value", 5), name="subshell")
+        mover.start()
+        mover.join()
+        await asyncio.sleep(2 * widgets.WAIT + 0.2)
+
+    asyncio.run(cell())
+    assert drawn == [(1, "MainThread"), (5, "MainThread")]

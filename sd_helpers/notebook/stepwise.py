@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 
 import torch
@@ -12,6 +13,7 @@ from ..arguments import real_number, whole_number
 OnStep = Callable[[int, float], "bool | None"]
 
 MOST_STEPS = 10**6
+BETWEEN = 0.1  # seconds from one sight of a training to the next: hundreds of messages a second would drown a page
 
 
 class Training:
@@ -82,13 +84,19 @@ class TrainingPanel:
         from IPython.display import display
 
         display(self.box)
-        every = max(1, self.num_steps // 200)  # thousands of messages would drown a page
+        shown = 0.0
         try:
             while len(training.losses) < self.num_steps and not self.stopped:
-                loss, step = training.step(), len(training.losses)
-                if step % every == 0 or step == self.num_steps:
-                    self.bar.value, self.said.value = step, f"step {step}, loss {loss:.3f}"
+                training.step()
+                if time.monotonic() > shown + BETWEEN:
+                    shown = time.monotonic()
+                    self._show(training.losses)
                 await asyncio.sleep(0.001)
         except (KeyboardInterrupt, asyncio.CancelledError):
             pass  # Jupyter's stop button, during a step or between two
+        self._show(training.losses)
         return training.result()
+
+    def _show(self, losses: list[float]) -> None:
+        if losses:
+            self.bar.value, self.said.value = len(losses), f"step {len(losses)}, loss {losses[-1]:.3f}"

@@ -34,7 +34,7 @@ class Explorer:
     def __init__(self, draw: Callable, **controls):
         self.draw, self.controls = draw, controls
         self.status = ipywidgets.HTML(value=_status("ready"))
-        self.outputs, self.timer = None, None
+        self.outputs, self.timer, self.loop = None, None, None
         for name, control in controls.items():
             control.description = control.description or name.replace("_", " ")
             control.style.description_width = "11em"
@@ -48,6 +48,7 @@ class Explorer:
 
     def show(self) -> Explorer:
         """Display the controls and the first result."""
+        self.loop = _running_loop()
         display(self.box)
         results, said = self._results()
         self.outputs = [display(_shown(result), display_id=True) for result in results]
@@ -76,11 +77,15 @@ class Explorer:
         return (result if isinstance(result, tuple) else (result,)), said and f". {said}"
 
     def _moved(self, change) -> None:
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:  # no kernel: nothing else can come in between
+        loop = self.loop or _running_loop()
+        if loop is None:  # no kernel: nothing else can come in between
             self.redraw()
-            return
+        else:
+            # JupyterLab's newer versions send movements to a thread beside the one that runs cells. Drawn there, a picture
+            # would share the model with a cell that computes, and with other explorers: it is drawn where cells are run.
+            loop.call_soon_threadsafe(self._soon, loop)
+
+    def _soon(self, loop) -> None:
         if self.timer:
             self.timer.cancel()
         self.timer = loop.call_later(WAIT, self.redraw)
@@ -106,6 +111,14 @@ def uploaded(value) -> Image.Image | None:
         return picture
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"{file['name']!r} is not a picture that can be read: upload a PNG, JPEG or WebP.") from error
+
+
+def _running_loop():
+    """The event loop that this code runs in, a kernel's, or None."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def _shown(result):
