@@ -353,3 +353,29 @@ def test_no_title_runs_into_its_bar():
         overview._draw_exercise(axes, 0.0, title, Counter({"right": 1}), 1)
         bar, text = axes.patches[-1].get_window_extent(renderer), axes.texts[-2].get_window_extent(renderer)
         assert text.x1 < bar.x0, title
+
+
+def listened(folder, *messages):
+    """How a process ended, by what it said: pairs of a kind and what, with the process's token or a forged one."""
+    import multiprocessing
+
+    from classroom.running import _Process
+
+    process = _Process(None, Limits(seconds=5), None, folder, {})
+    mine, its = multiprocessing.Pipe(duplex=False)
+    for kind, what, forged in messages:
+        its.send_bytes(json.dumps(["forged" if forged else process.token, kind, what]).encode())
+    return process._listen(mine), process.found
+
+
+def test_only_the_grader_s_own_messages_count(tmp_path):
+    right = {"exercise": "exercise_1", "outcome": RIGHT}
+    assert listened(tmp_path, ("mark", right, False), ("finished", {}, False))[1]["exercise_1"].outcome == RIGHT
+    end, found = listened(tmp_path, ("mark", right, True), ("finished", {}, False))
+    assert end == "died" and not found
+
+
+def test_a_disk_is_not_filled(tmp_path, monkeypatch):
+    monkeypatch.setattr("classroom.running.MOST_WRITTEN", 1000)
+    (tmp_path / "much").write_bytes(bytes(2000))
+    assert listened(tmp_path)[0] == "wrote too much"

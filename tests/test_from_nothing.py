@@ -194,3 +194,16 @@ def test_the_skip_and_every_part_take_part():
     by_half = net.join.weight.grad.abs().sum(dim=(0, 2, 3)).chunk(2)  # of what came up, and of what was kept
     assert all((half > 0).all() for half in by_half)
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in net.parameters())
+
+
+def test_waves_are_sines_of_half_a_turn_and_more():
+    assert_close = torch.testing.assert_close
+    level = torch.tensor([0.0, 0.25, 1.0])
+    turns = torch.tensor([torch.pi * 2 ** (k / 2) for k in range(8)])
+    assert_close(from_nothing.waves(level), torch.cat([(level[:, None] * turns).sin(), (level[:, None] * turns).cos()], dim=1))
+
+
+def test_a_block_leaves_its_input_beside_what_it_adds():
+    block, x = from_nothing.Block(16, 64), torch.randn(1, 16, 4, 4)
+    torch.nn.init.zeros_(block.conv2.weight), torch.nn.init.zeros_(block.conv2.bias)
+    assert torch.equal(block(x, torch.zeros(1, 64)), x)
