@@ -137,8 +137,9 @@ def pack_gallery(work: Path, concepts: list[str] | None) -> None:
     files |= {"large.webp": _webp(beside), "large.json": json.dumps(large)}
     with zipfile.ZipFile(gallery.PACK, "w") as pack:
         for name, data in files.items():
-            # A ZipInfo has a fixed date, so the same icons give the same file; the archive's own compression it ignores.
-            pack.writestr(zipfile.ZipInfo(name), data, compress_type=zipfile.ZIP_DEFLATED)
+            # A ZipInfo has a fixed date, so the same icons give the same file. WebP only grows when packed again.
+            packing = zipfile.ZIP_STORED if name.endswith(".webp") else zipfile.ZIP_LZMA
+            pack.writestr(zipfile.ZipInfo(name), data, compress_type=packing)
     print(f"package: gallery of {len(records)} icons, {len(large)} of them large, {gallery.PACK.stat().st_size / 1e6:.1f} MB")
 
 
