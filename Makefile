@@ -4,17 +4,21 @@ PRESET ?= cpu
 BIN := .venv/bin
 # On Linux, pip's own torch brings gigabytes of CUDA along; see the README for the CPU build.
 TORCH_INDEX ?=
+NPM := $(shell command -v npm)
 # Containers often have no other user than root, whom Jupyter refuses unless told otherwise.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help env lab test test-changed test-machines test-browser notebooks bench train lint
+.PHONY: help env lab test test-changed test-machines test-browser notebooks bench train lint site-tools site site-single test-site
 
 help:
 	@echo "make lab        install, then open JupyterLab on the first notebook"
 	@echo "make test       install, then run all tests and re-run every notebook"
 	@echo "make test-changed  run only what can have been broken by what differs from main"
 	@echo "make test-machines  re-run every notebook as other machines would compute it, and list what is thin"
-	@echo "make test-browser  open every notebook in JupyterLab in headless Chromium and move every control"
+	@echo "make test-browser  open every notebook, the page and the book in headless Chromium and move every control"
+	@echo "make site       build the page that draws by itself, and the book, into site/dist (needs Node 20 or later)"
+	@echo "make site-single  the page as one file, site/dist/emoji-sd.html, that works from a stick"
+	@echo "make test-site  compare what the page draws with what Python draws"
 	@echo "make env        only install, into .venv"
 	@echo "make notebooks  re-run every notebook and save its outputs"
 	@echo "make bench      measure speed and memory beside diffusers' pipelines, about 15 minutes"
@@ -47,8 +51,30 @@ test-changed: env
 test-machines: env
 	$(BIN)/python tests/machines.py $(VARIANTS)
 
-test-browser: env
-	$(BIN)/python -m pytest browser -p no:cacheprovider -n auto
+# Without npm there is no page to test, but there are notebooks.
+test-browser: env $(if $(NPM),site)
+	@$(if $(NPM),,echo "npm was not found: the page and the book are not tested.")
+	$(BIN)/python -m pytest browser $(if $(NPM),site/browser) -p no:cacheprovider -n auto
+
+site-tools: .venv/site-installed
+
+.venv/site-installed: .venv/installed requirements-site.txt site/package-lock.json
+	@$(if $(NPM),,echo "npm was not found: install Node 20 or later (Debian, Ubuntu: apt-get install nodejs npm)."; exit 1)
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-site.txt
+	cd site && npm ci --silent --no-audit --no-fund
+	touch $@
+
+site: site-tools
+	$(BIN)/python site/export.py
+	$(BIN)/python site/assemble.py
+	$(BIN)/python site/book/build.py
+
+site-single: site
+	$(BIN)/python site/single.py
+
+test-site: site
+	$(BIN)/python site/reference.py
+	cd site && npm test --silent
 
 notebooks: env
 	$(BIN)/python notebooks/run_all.py

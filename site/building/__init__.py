@@ -1,0 +1,1 @@
+"""What `export.py`, `reference.py` and `assemble.py` are made of."""
