@@ -13,7 +13,7 @@ import torch
 from .rows import Row
 
 RESULTS = Path(__file__).parent / "results"
-PARTS = ("drawing", "sweeps", "cold", "memory", "crowd", "notebooks", "gpu")
+PARTS = ("drawing", "sweeps", "cold", "memory", "crowd", "notebooks", "page", "gpu")
 HEAD = ["", "ours", "diffusers", "ratio", "target"]
 
 

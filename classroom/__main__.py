@@ -31,6 +31,10 @@ def parser() -> argparse.ArgumentParser:
     wheelhouse.add_argument("--torch-index", default=TORCH_INDEX, help=f"of torch for Linux; '' is pip's own ({TORCH_INDEX})")
     wheelhouse.add_argument("--python", nargs="+", default=["3.11", "3.12"], help="versions of Python (default: 3.11 3.12)")
 
+    colab = commands.add_parser("colab", help="write the notebooks as Colab opens them from a published repository")
+    colab.add_argument("out", type=Path, help="a folder, to be published as the branch `colab`")
+    colab.add_argument("--repository", required=True, help="owner/name on GitHub")
+
     page = commands.add_parser("page", help="write the teacher's guide as a page to print")
     page.add_argument("out", type=Path, help="an .html file")
     page.add_argument("--refresh", action="store_true", help="first bring guide.md's questions and answers up to date")
@@ -41,7 +45,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run one command; what went wrong is said in a sentence."""
     chosen = parser().parse_args(arguments)
     try:
-        {"student": _student, "grade": _grade, "wheelhouse": _wheelhouse, "page": _page}[chosen.command](chosen)
+        {"student": _student, "grade": _grade, "wheelhouse": _wheelhouse, "colab": _colab, "page": _page}[chosen.command](chosen)
     except (OSError, ValueError, RuntimeError) as error:
         sys.exit(f"{error}")
 
@@ -67,6 +71,12 @@ def _wheelhouse(chosen: argparse.Namespace) -> None:
     from .wheelhouse import gather
 
     gather(chosen.platform, chosen.out, chosen.python, chosen.torch_index)
+
+
+def _colab(chosen: argparse.Namespace) -> None:
+    from .colab import write_colab_edition
+
+    print(f"The notebooks for Colab are in {write_colab_edition(chosen.out, chosen.repository)}.")
 
 
 def _page(chosen: argparse.Namespace) -> None:

@@ -79,7 +79,7 @@ def student_edition(notebook):
             cell.source = without_solutions(cell.source)
             cell.source, revealed = (folded(cell.source) if revealed else cell.source), False
     notebook.cells = [cell for cell in notebook.cells if cell.source.strip()]
-    notebook.cells.insert(1, _set_up())
+    notebook.cells.insert(1, set_up_cell())
     notebook.metadata.pop("widgets", None)
     return notebook
 
@@ -91,9 +91,14 @@ def _fold(cell, title: str) -> None:
     cell.metadata["cellView"] = "form"
 
 
-def _set_up():
-    """The first code cell, which does something in Colab only, or says what is missing."""
-    cell = nbformat.v4.new_code_cell((HERE / "set_up_cell.py").read_text(encoding="utf-8").strip(), id="set-up")
+def set_up_cell(package: str = ""):
+    """The first code cell, which does something in Colab only, or says what is missing.
+
+    Args:
+        package: what pip is to install there, such as git+https://...; if nothing, the wheel beside the notebook.
+    """
+    source = (HERE / "set_up_cell.py").read_text(encoding="utf-8").strip().replace('PACKAGE = ""', f"PACKAGE = {package!r}")
+    cell = nbformat.v4.new_code_cell(source, id="set-up")
     _fold(cell, SET_UP)
     return cell
 

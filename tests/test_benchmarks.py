@@ -8,7 +8,7 @@ import nbformat
 import pytest
 import torch
 
-from benchmarks import crowd, drawing, gpu, notebooks, sweeps
+from benchmarks import crowd, drawing, gpu, notebooks, page, sweeps
 from benchmarks.rows import Row, in_turns
 
 
@@ -180,3 +180,8 @@ def test_the_gpus_sweep_takes_the_same_steps_as_the_calls(small_gpu, monkeypatch
     gpu.sweep_row(small_gpu, 1)
     asked = 2 * sum(50 - start for start in range(5, 45, 5))
     assert counted == [asked, asked]
+
+
+def test_the_page_is_measured_only_where_it_was_built(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(page, "DIST", tmp_path)
+    assert list(page.rows(1)) == [] and "needs `make site`" in capsys.readouterr().out

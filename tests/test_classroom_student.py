@@ -124,7 +124,7 @@ def test_a_folder_if_it_is_not_called_zip(tmp_path):
 
 def set_up(folder: Path, before: str) -> subprocess.CompletedProcess:
     """Run the set-up cell in a folder, in a Python that does as `before` says."""
-    cell = student._set_up().source
+    cell = student.set_up_cell().source
     return subprocess.run([sys.executable, "-c", f"{before}\n{cell}"], cwd=folder, capture_output=True, text=True, check=False)
 
 

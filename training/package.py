@@ -51,7 +51,7 @@ def train(preset: Preset, work: Path, device: str) -> None:
         shutil.rmtree(EMBEDDED_FOLDER / part, ignore_errors=True)
     pipeline.save_pretrained(EMBEDDED_FOLDER, max_shard_size="9MB")
     finish_text_encoder(EMBEDDED_FOLDER / "text_encoder", pipeline.text_encoder)
-    shrink_json(EMBEDDED_FOLDER / "tokenizer" / "tokenizer.json")
+    shrink_tokenizer(EMBEDDED_FOLDER / "tokenizer" / "tokenizer.json")
     forget_paths(EMBEDDED_FOLDER)
     pack_picture_tower(clip)
     known = sorted({n["concept"] for n in icons.names})
@@ -113,9 +113,11 @@ def forget_paths(folder: Path) -> None:
         path.write_text(json.dumps(config, indent=2) + "\n")
 
 
-def shrink_json(path: Path) -> None:
-    """Rewrite a JSON file without the white space that makes up half of it."""
-    path.write_text(json.dumps(json.loads(path.read_text()), ensure_ascii=False, separators=(",", ":")))
+def shrink_tokenizer(path: Path) -> None:
+    """Rewrite tokenizer.json without white space, each merge as one string, as CLIP's own was: 1.5 MB instead of 3.6."""
+    content = json.loads(path.read_text())
+    content["model"]["merges"] = [pair if isinstance(pair, str) else " ".join(pair) for pair in content["model"]["merges"]]
+    path.write_text(json.dumps(content, ensure_ascii=False, separators=(",", ":")))
 
 
 def pack_gallery(work: Path, concepts: list[str] | None) -> None:

@@ -8,7 +8,8 @@ import re
 from pathlib import Path
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
-COLAB = "https://colab.research.google.com/github"  # a link that a reader may follow; the page itself asks nothing of it
+# A link that a reader may follow, the page itself asks nothing of it; the branch `colab` holds what site/colab.py writes.
+COLAB = "https://colab.research.google.com/github"
 SOLUTIONS = re.compile(r"\[([^\]]*)\]\(solutions/([\w.]+)\)")  # a link to the notebook of solutions, which is no page
 CHECKED = re.compile(r"check\.(exercise_\d+)\(")  # what ends an exercise's cell, in the lesson and in its solution
 
@@ -16,10 +17,9 @@ CHECKED = re.compile(r"check\.(exercise_\d+)\(")  # what ends an exercise's cell
 ENGINE = {
     "explore_machine(": 'controls="prompt seed" show="film parts"',
     "FileUpload(": 'controls="prompt image seed guidance steps" show="film"',
-    "uploaded(": 'controls="prompt image seed guidance steps" show="film"',
     "explore(scrub": 'controls="prompt negative seed steps guidance" show="film"',
     "explore(draw, **controls)": 'controls="prompt seed guidance" show="film"',
-    "guidance=ipywidgets.FloatSlider(5, min=1.5": 'controls="prompt seed steps guidance" show="film"',
+    "drawn_by_you,": 'controls="prompt seed steps guidance" show="film"',
 }
 
 
@@ -27,7 +27,7 @@ def page_of(path: Path, address: str = "") -> str:
     """A notebook, changed for the book, as the text of a notebook.
 
     Args:
-        address: owner/name/blob/branch of the published repository; "" leaves the link to Colab out.
+        address: owner/name of the published repository; "" leaves the link to Colab out.
     """
     notebook = json.loads(path.read_text(encoding="utf-8"))
     answers = solutions(path.parent / "solutions" / path.name)
@@ -101,7 +101,7 @@ def checked(cell: dict) -> list[str]:
 
 
 def links(path: Path, address: str) -> str:
-    colab = f" · [Open in Colab]({COLAB}/{address}/notebooks/{path.name})" if address else ""
+    colab = f" · [Open in Colab]({COLAB}/{address}/blob/colab/{path.name})" if address else ""
     return f'<a href="../_static/notebooks/{path.name}" download>Download this notebook</a>{colab}'
 
 
