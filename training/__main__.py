@@ -5,8 +5,8 @@ import importlib
 import sys
 from pathlib import Path
 
-STAGES = ["render", "autoencoder", "growing", "clip", "denoiser", "package", "evaluate", "sheets"]
-SHARED = STAGES[1:5]  # by all processes, where accelerate starts several; the others by one
+STAGES = ["render", "autoencoder", "growing", "clip", "denoiser", "reading", "package", "evaluate", "sheets"]
+SHARED = STAGES[1:6]  # by all processes, where accelerate starts several; the others by one
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""Stage 3, CLIP in miniature: captions and pictures drawn together by contrast. Its text half is then frozen."""
+"""Stage 3, CLIP in miniature: captions and pictures drawn together by contrast. Its text half begins the denoiser's."""
 
 import gzip
 import json
@@ -21,7 +21,7 @@ from .captions import Captioner
 from .data import BACKGROUND_NAMES, COLOURS, HeldOut, Icons, concept_set
 from .fit import fit
 from .pool import PICTURE_SIZE, Pool
-from .presets import Preset
+from .presets import Preset, Stage
 from .scenes import Scenes
 
 VOCABULARY = "open-clip-torch==3.3.0"  # ships the merges of OpenAI's CLIP
@@ -131,8 +131,17 @@ def end_positions(input_ids):
 
 
 def train(preset: Preset, work: Path, device: str) -> None:
-    tokenizer = build_tokenizer(work)
-    tokenizer.save_pretrained(work / "tokenizer")
+    """Train both halves from nothing; a preset that goes on from the package has both already."""
+    build_tokenizer(work).save_pretrained(work / "tokenizer")
+    if preset.further:
+        return
+    torch.manual_seed(0)
+    fit_contrast(build(), "clip-run", preset.clip, preset, work, device).save_pretrained(work / "clip")
+
+
+def fit_contrast(clip: CLIPModel, name: str, stage: Stage, preset: Preset, work: Path, device: str) -> CLIPModel:
+    """Train whatever of a CLIP is not frozen on single things and scenes, a third of each shape."""
+    tokenizer = CLIPTokenizer.from_pretrained(work / "tokenizer")
     icons = Icons(work, preset.size, concept_set(preset.concepts), device=device)
     pairs = Pairs(icons, HeldOut(), preset.further)
     vae = AutoencoderKL.from_pretrained(work / "vae").to(device).eval()
@@ -156,7 +165,5 @@ def train(preset: Preset, work: Path, device: str) -> None:
         pictures = torch.cat([F.interpolate(pictures, (PICTURE_SIZE, PICTURE_SIZE), mode="area"), *small])
         return module(ids.to(device), end_positions(ids).to(device), pictures)
 
-    torch.manual_seed(0)
-    start = packaged() if preset.further else build()
-    trained = fit(Contrast(start), loss_of, preset.clip, work / f"clip-run{preset.suffix}", precision=preset.precision, decay=0.1)
-    trained.clip.save_pretrained(work / "clip")
+    options = dict(precision=preset.precision, decay=0.1)
+    return fit(Contrast(clip), loss_of, stage, work / f"{name}{preset.suffix}", **options).clip

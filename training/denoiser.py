@@ -1,4 +1,8 @@
-"""Stage 4, the denoiser: a U-Net that predicts the noise in latents, told what they show by the frozen text encoder."""
+"""Stage 4, the denoiser: a U-Net that predicts the noise in latents, and the text encoder that tells it what they show.
+
+Both learn. So did the text encoder of the first latent diffusion models (Rombach et al. 2022); Stable Diffusion's is CLIP's,
+frozen. CLIP saw hundreds of millions of pictures, and knows words well enough for that; ours saw a thousand, and does not.
+"""
 
 import random
 from pathlib import Path
@@ -14,7 +18,7 @@ from transformers import CLIPModel, CLIPTokenizer
 
 from sd_helpers.models import EMBEDDED_FOLDER
 
-from .clip import WIDTH, Pairs
+from .clip import WIDTH, Pairs, packaged
 from .data import COLOURS, HeldOut, Icons, concept_set
 from .fit import fit
 from .pool import Pool
@@ -24,8 +28,8 @@ from .scenes import Scenes
 SCHEDULE = dict(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", num_train_timesteps=1000, steps_offset=1)
 EMPTY_CAPTIONS = 0.1  # what classifier-free guidance needs
 FALSE_CAPTIONS = 0.12  # are another picture's, as captions from the web often are: guidance then has something to make up for
-WIDE_STEPS = 0.4  # of all, with half the pictures each
-SCENES = 0.45  # of the square pictures; the others show one thing in the middle
+WIDE_STEPS = 0.35  # of all, with half the pictures each
+SCENES = 0.35  # of the square pictures; the others show one thing in the middle
 STYLED_CAPTIONS = 0.6  # name a style
 
 
@@ -39,20 +43,21 @@ def build(preset: Preset) -> UNet2DConditionModel:
 
 
 class NoisePrediction(nn.Module):
-    """The loss of a diffusion model: mix in noise, predict it (or `target`), square the difference."""
+    """The loss of a diffusion model: mix in noise, predict it, square the difference."""
 
-    def __init__(self, unet):
+    def __init__(self, unet, text_encoder):
         super().__init__()
-        self.unet = unet
+        self.unet, self.text_encoder = unet, text_encoder
         self.register_buffer("alphas_cumprod", LMSDiscreteScheduler(**SCHEDULE).alphas_cumprod, persistent=False)
 
     def noisy(self, latents, noise, timesteps):
         alpha = self.alphas_cumprod[timesteps][:, None, None, None]
         return alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
 
-    def forward(self, latents, noise, timesteps, prompt_embeds, target=None):
+    def forward(self, latents, noise, timesteps, input_ids):
+        prompt_embeds = self.text_encoder(input_ids=input_ids).last_hidden_state
         predicted = self.unet(self.noisy(latents, noise, timesteps), timesteps, prompt_embeds).sample
-        return F.mse_loss(predicted.float(), noise if target is None else target)
+        return F.mse_loss(predicted.float(), noise)
 
 
 @torch.no_grad()
@@ -81,13 +86,12 @@ def draw_timesteps(count: int, generator):
 
 
 class Batches:
-    """What one training step sees: latents, noise, timesteps and the embeddings of captions."""
+    """What one training step sees: latents, noise, timesteps and the ids of captions."""
 
     def __init__(self, preset: Preset, work: Path, device: str):
         icons = Icons(work, preset.size, concept_set(preset.concepts), device=device)
         self.pairs, self.device, self.variants = Pairs(icons, HeldOut(), preset.further), device, preset.variants
         self.tokenizer = CLIPTokenizer.from_pretrained(work / "tokenizer")
-        self.text_encoder = CLIPModel.from_pretrained(work / "clip").text_model.to(device).requires_grad_(False).eval()
         vae = AutoencoderKL.from_pretrained(work / "vae").to(device).eval()
         kept = work / f"latents-{len(icons)}x{preset.variants}.safetensors"  # some minutes on a CPU
         if not kept.exists():
@@ -112,12 +116,11 @@ class Batches:
             captions = captions + said
         captions = loosened(captions, rng)
         noise = torch.randn(latents.shape, generator=generator).to(self.device)
-        return latents, noise, draw_timesteps(len(latents), generator).to(self.device), self.embed(captions)
+        return latents, noise, draw_timesteps(len(latents), generator).to(self.device), self.ids(captions)
 
-    @torch.no_grad()
-    def embed(self, captions: list[str]):
+    def ids(self, captions: list[str]):
         ids = self.tokenizer(captions, padding="max_length", max_length=77, truncation=True, return_tensors="pt").input_ids
-        return self.text_encoder(input_ids=ids.to(self.device)).last_hidden_state
+        return ids.to(self.device)
 
 
 def loosened(captions: list[str], rng: random.Random) -> list[str]:
@@ -131,11 +134,11 @@ def loosened(captions: list[str], rng: random.Random) -> list[str]:
 
 
 def fit_averaged(module: NoisePrediction, loss_of, stage: Stage, name: str, preset: Preset, work: Path, device: str):
-    """Train as `fit` does and return the U-Net with its averaged weights; ten of them on the way go to a curve folder."""
+    """Train as `fit` does and return the module with its averaged weights; ten of them on the way go to a curve folder."""
     if device == "cpu":  # the fused attention's backward pass takes a third of the time there; the plain one a tenth
         module.unet.set_attn_processor(AttnProcessor())
-    ema = EMAModel(module.unet.parameters(), decay=0.9995, use_ema_warmup=True, power=0.75, foreach=True)
-    names = [name for name, _ in module.unet.named_parameters()]
+    ema = EMAModel(module.parameters(), decay=0.9995, use_ema_warmup=True, power=0.75, foreach=True)
+    names = [name for name, _ in module.named_parameters()]
     curve = work / f"{name}{preset.suffix}-curve"
 
     def snapshot(step):
@@ -145,8 +148,8 @@ def fit_averaged(module: NoisePrediction, loss_of, stage: Stage, name: str, pres
 
     options = dict(precision=preset.precision, ema=ema, snapshot=snapshot)
     trained = fit(module, loss_of, stage, work / f"{name}{preset.suffix}", **options)
-    ema.copy_to(trained.unet.parameters())
-    return trained.unet
+    ema.copy_to(trained.parameters())
+    return trained
 
 
 def train(preset: Preset, work: Path, device: str) -> None:
@@ -156,8 +159,21 @@ def train(preset: Preset, work: Path, device: str) -> None:
         return module(*batches.draw(count, generator))
 
     torch.manual_seed(0)
-    module = NoisePrediction(build(preset))
+    unet, clip = build(preset), packaged() if preset.further else CLIPModel.from_pretrained(work / "clip")
     if preset.further:
         start = UNet2DConditionModel.from_pretrained(EMBEDDED_FOLDER / "unet", torch_dtype=torch.float32)
-        module.unet.load_state_dict(start.state_dict())
-    fit_averaged(module, loss_of, preset.denoiser, "denoiser", preset, work, device).save_pretrained(work / "unet")
+        unet.load_state_dict(start.state_dict())
+        wake_unseen_tokens(clip)
+    module = NoisePrediction(unet, clip.text_model)
+    trained = fit_averaged(module, loss_of, preset.denoiser, "denoiser", preset, work, device)
+    trained.unet.save_pretrained(work / "unet")
+    clip.text_model = trained.text_encoder
+    clip.save_pretrained(work / "clip-drawing")
+
+
+@torch.no_grad()
+def wake_unseen_tokens(clip: CLIPModel) -> None:
+    """Words that the package has never read begin somewhere, each elsewhere; packaging sets to zero what no caption held."""
+    table = clip.text_model.get_input_embeddings().weight
+    unseen = table.abs().sum(dim=1) == 0
+    table[unseen] = torch.randn(int(unseen.sum()), table.shape[1]) * table[~unseen].std()

@@ -1,4 +1,4 @@
-"""Stage 7: how good is emoji-sd? Measures it and writes the tables into its model card."""
+"""Stage 8: how good is emoji-sd? Measures it and writes the tables into its model card."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Stage 6: the trained parts as a folder in diffusers' layout, in half precision, and the gallery of icons."""
+"""Stage 7: the trained parts as a folder in diffusers' layout, in half precision, and the gallery of icons."""
 
 import io
 import json
@@ -33,7 +33,7 @@ TAUGHT = ["brown-heart"]
 def train(preset: Preset, work: Path, device: str) -> None:
     concepts = concept_set(preset.concepts)
     pack_gallery(work, concept_set(PRESETS["cpu"].concepts) if concepts else None)
-    clip, tokenizer = CLIPModel.from_pretrained(work / "clip"), CLIPTokenizer.from_pretrained(work / "tokenizer")
+    clip, tokenizer = CLIPModel.from_pretrained(work / "clip-read"), CLIPTokenizer.from_pretrained(work / "tokenizer")
     icons = Icons(work, preset.size, concepts)
     zero_unseen_tokens(clip, tokenizer, icons)
     scheduler = LMSDiscreteScheduler(**SCHEDULE)

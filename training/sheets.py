@@ -1,4 +1,4 @@
-"""Stage 8, pictures for the model card and the README: what it draws, what it fails at, how it learned. None chosen by hand."""
+"""Stage 9, pictures for the model card and the README: what it draws, what it fails at, how it learned. None chosen by hand."""
 
 import copy
 import dataclasses
@@ -94,13 +94,16 @@ def failures(pictures: list[Image.Image], trials: list[Trial], count: int) -> Fi
 
 
 def learning_curve(components, folder: Path, trials: list[Trial], guidance_scale: float) -> tuple[list[int], list[dict]]:
-    """Scores of the U-Nets that the denoiser's training left on its way: their steps and rows."""
+    """Scores of the U-Nets and text encoders that the denoiser's training left on its way: their steps and rows."""
     steps, rows = [], []
     for file in sorted(folder.glob("*.safetensors")):
-        unet = copy.deepcopy(components.unet)
-        unet.load_state_dict({name: value.float() for name, value in load_file(file).items()})
+        parts = {name: copy.deepcopy(getattr(components, name)) for name in ("unet", "text_encoder")}
+        weights = load_file(file)
+        for name, part in parts.items():
+            own = {key.removeprefix(f"{name}."): value.float() for key, value in weights.items() if key.startswith(f"{name}.")}
+            part.load_state_dict(own)
         steps.append(int(file.stem))
-        rows.append(score(draw(dataclasses.replace(components, unet=unet), trials, guidance_scale), trials))
+        rows.append(score(draw(dataclasses.replace(components, **parts), trials, guidance_scale), trials))
         print(f"sheets: step {steps[-1]}: " + ", ".join(f"{k} {v:.2f}" for k, v in rows[-1].items()), flush=True)
     return steps, rows
 
