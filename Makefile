@@ -49,7 +49,7 @@ test-changed: env
 	$(BIN)/python tests/changed.py
 
 test-machines: env
-	$(BIN)/python tests/machines.py $(VARIANTS)
+	PYTHONPATH=nbcompared $(BIN)/python -m nbcompared.machines $(VARIANTS)
 
 # Without npm there is no page to test, but there are notebooks.
 test-browser: env $(if $(NPM),site)

@@ -14,9 +14,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("sd_helpers", "training", "benchmarks", "classroom", "tests")
 EVERYTHING = re.compile(r"requirements.*\.txt|pyproject\.toml|conftest\.py|sd_helpers/(__init__\.py|emoji_sd/.*|gallery\.zip)")
-NOTEBOOK_TOOLS = re.compile(r"tests/notebook_\w+\.py")
+NOTEBOOK_TOOLS = re.compile(r"nbcompared/nbcompared/\w+\.py")
 
 
 def imported(path: Path) -> set[Path]:
@@ -39,7 +38,7 @@ def imported(path: Path) -> set[Path]:
             )
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and re.fullmatch(r"(\w+\.)+\w+", node.value):
             found.add(node.value)  # a module that is named in a string: importlib, monkeypatch, mock
-    places = (ROOT.joinpath(*name.split(".")) for name in found)
+    places = (folder.joinpath(*name.split(".")) for name in found for folder in (ROOT, ROOT / "nbcompared"))
     places = (place for name in places for place in (name.with_suffix(".py"), name / "__init__.py"))
     beside = (path.parent / f"{name}.py" for name in found if "." not in name)
     return {place for place in (*places, *beside) if place.is_file() and place != ROOT / "sd_helpers" / "__init__.py"}
@@ -68,7 +67,7 @@ def to_run(changed: list[str]) -> list[str] | None:
         return None
     files = {ROOT / name for name in changed}
     notebooks = sorted(path for path in (ROOT / "notebooks").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
-    tests = sorted((ROOT / "tests").glob("test_*.py"))
+    tests = sorted([*(ROOT / "tests").glob("test_*.py"), *(ROOT / "nbcompared" / "tests").glob("test_*.py")])
     again = any(NOTEBOOK_TOOLS.fullmatch(name) for name in changed)
     chosen = [path for path in notebooks if again or reached(path) & files]
     chosen += [path for path in tests if reached(path) & files or (path.name == "test_house.py" and files)]

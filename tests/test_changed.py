@@ -19,7 +19,11 @@ from changed import ROOT, differing, imported, main, reached, to_run
         ("sd_helpers/loop.py", ["tests/test_sweep.py", "notebooks/00_the_whole_thing.ipynb"], ["tests/test_plots.py"]),
         ("sd_helpers/exercises/surgery.py", ["tests/test_exercises_surgery.py"], ["notebooks/06_image_to_image.ipynb"]),
         ("sd_helpers/sweeps/cluster.py", ["tests/test_sweep_far.py"], ["notebooks/03_tokens_and_embeddings.ipynb"]),
-        ("tests/notebook_text.py", ["tests/test_notebook_text.py", "notebooks/06_image_to_image.ipynb"], ["tests/test_loop.py"]),
+        (
+            "nbcompared/nbcompared/text.py",
+            ["nbcompared/tests/test_compared_outputs.py", "notebooks/06_image_to_image.ipynb"],
+            ["tests/test_loop.py"],
+        ),
         ("tests/test_text.py", ["tests/test_text.py"], ["tests/test_loop.py"]),
         ("notebooks/01_autoencoder_round_trip.ipynb", ["notebooks/01_autoencoder_round_trip.ipynb"], ["tests/test_loop.py"]),
         ("benchmarks/rows.py", ["tests/test_benchmarks.py"], ["tests/test_loop.py", "notebooks/06_image_to_image.ipynb"]),

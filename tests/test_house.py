@@ -176,6 +176,12 @@ def test_there_is_one_denoising_loop():
     assert stepping == {"loop.py", "joining.py"}  # the latter is a scheduler made of schedulers
 
 
+def test_what_compares_notebooks_knows_nothing_of_this_project():
+    """nbcompared could be published by itself."""
+    for path in (ROOT / "nbcompared").rglob("*.py"):
+        assert not re.search(r"\b(sd_helpers|emoji|training|classroom)\b", path.read_text()), path
+
+
 def test_checkpoint_ids_stand_in_one_place():
     from sd_helpers.models import HUB_IDS
 

@@ -1,7 +1,7 @@
-"""nbval with another comparison: collects notebooks whose cells are compared by notebook_outputs.
+"""nbval with another comparison: collects notebooks whose cells are compared by `outputs`.
 
 nbval runs the cells; what differs from it:
-- outputs are compared by notebook_outputs, and pictures that differ are saved below test-report/;
+- outputs are compared by `outputs`, and pictures that differ are saved below test-report/;
 - outputs come about as in JupyterLab: cleared, updated, sent into an Output widget, silenced by a last ";";
 - a notebook whose cells did not all run, from 1 to n, fails.
 """
@@ -14,86 +14,24 @@ from pathlib import Path
 from unittest import mock
 
 import ipykernel.kernelspec
-import notebook_preloaded
 import pytest
-from IPython.core.displayhook import DisplayHook
 from nbval.plugin import IPyNbCell, IPyNbFile
-from notebook_outputs import Comparison, comparisons
 from PIL import Image
 
+from . import preloaded
+from .outputs import Comparison, comparisons
+from .replay import Replay
+
 REPORT = "test-report"  # below pytest's root folder
-KERNEL = Path(__file__).with_name("notebook_kernel.py")
-RUN_IT = "run the notebook from top to bottom: make notebooks"
+KERNEL = Path(__file__).with_name("kernel.py")
 NEEDED = {IPyNbFile: ("collect", "get_kernel_message"), IPyNbCell: ("compare_outputs", "runtest", "repr_failure", "sanitize")}
 for owner, names in NEEDED.items():
     if missing := [name for name in names if not hasattr(owner, name)]:
-        raise pytest.UsageError(f"tests/notebook_nbval.py is written for nbval 0.11; {owner.__name__} lacks {', '.join(missing)}")
+        raise pytest.UsageError(f"nbcompared is written for nbval 0.11; {owner.__name__} lacks {', '.join(missing)}")
 
 
 class OutputsDiffer(Exception):
     """What is wrong with a notebook, in words meant for whoever reads the report."""
-
-
-class Replay:
-    """What a notebook stores after a cell's kernel messages: one method a message type, as in Jupyter's protocol."""
-
-    def __init__(self, source: str):
-        self.outputs = []
-        self.ids = []  # of each output its display id, or None
-        self.clear_first = False
-        self.capturing = set()  # the Output widgets that swallow what is displayed
-        # nbval's run leaves no history, by which IPython would know that a last ";" silences the result.
-        self.silenced = DisplayHook.semicolon_at_end_of_expression(source)
-
-    def take(self, messages: list[dict]) -> list[dict]:
-        """The outputs in nbformat's form."""
-        for message in messages:
-            kind, content = message["msg_type"], message["content"]
-            if kind == "comm_msg" or not self.capturing:
-                getattr(self, f"_on_{kind}", lambda content: None)(content)
-        return self.outputs
-
-    def append(self, content: dict, **output) -> None:
-        """Add an output, after a clear_output(wait=True) in place of those before."""
-        if self.clear_first:
-            self.clear()
-        self.outputs.append(output)
-        self.ids.append(content.get("transient", {}).get("display_id"))
-
-    def clear(self) -> None:
-        """Forget the outputs so far."""
-        self.outputs, self.ids, self.clear_first = [], [], False
-
-    def _on_stream(self, content: dict) -> None:
-        self.append(content, output_type="stream", name=content["name"], text=content["text"])
-
-    def _on_error(self, content: dict) -> None:
-        self.append(content, output_type="error", ename=content["ename"], evalue=content["evalue"])
-
-    def _on_display_data(self, content: dict) -> None:
-        self._on_update_display_data(content)  # a display id that is used again changes its earlier places too
-        self.append(content, output_type="display_data", data=content["data"])
-
-    def _on_execute_result(self, content: dict) -> None:
-        if not self.silenced:
-            self.append(content, output_type="execute_result", data=content["data"])
-
-    def _on_update_display_data(self, content: dict) -> None:
-        wanted = content.get("transient", {}).get("display_id")
-        for output, display_id in zip(self.outputs, self.ids):
-            if wanted and display_id == wanted:
-                output["data"] = content["data"]
-
-    def _on_clear_output(self, content: dict) -> None:
-        if content.get("wait"):
-            self.clear_first = True
-        else:
-            self.clear()
-
-    def _on_comm_msg(self, content: dict) -> None:
-        state = content.get("data", {}).get("state", {})
-        if "msg_id" in state:  # an Output widget begins or ends to capture
-            (self.capturing.add if state["msg_id"] else self.capturing.discard)(content["comm_id"])
 
 
 class Reported:
@@ -126,7 +64,9 @@ class ComparedNotebook(IPyNbFile):
 
     def setup(self) -> None:
         """Start the kernel and, where this run asks for it, prepare it behind the notebook's back."""
-        with _preloaded() if self.collected > 1 else contextlib.nullcontext():  # for a single one it would take as long
+        with (
+            _preloaded(self.config.getini("nbcompared_preload")) if self.collected > 1 else contextlib.nullcontext()
+        ):  # for a single one it would take as long
             super().setup()
         options, calls = self.config.option, []
         if options.jitter is not None:
@@ -156,8 +96,8 @@ class ComparedNotebook(IPyNbFile):
 
     def margins(self, kind: str) -> Path:
         """The file that says how much of its tolerance each output, or what the two sides of each assertion are."""
-        folder = "solution-" if self.path.parent.name == "solutions" else ""
-        return Path(self.config.option.margins).resolve() / f"{folder}{self.path.stem}.{kind}.jsonl"
+        name = "-".join(self.path.relative_to(self.config.rootpath).with_suffix("").parts)
+        return Path(self.config.option.margins).resolve() / f"{name}.{kind}.jsonl"
 
     def get_kernel_message(self, *args, **kwargs) -> dict:
         """nbval's, written down: nbval drops messages that change earlier outputs."""
@@ -166,12 +106,18 @@ class ComparedNotebook(IPyNbFile):
         return message
 
 
-def _preloaded():
-    """While this lasts, kernels of the current environment start with torch imported, where that is possible."""
+def _preloaded(modules: list[str]):
+    """While this lasts, kernels of the current environment start with these imported, where that is possible."""
     specification = ipykernel.kernelspec.get_kernel_dict()
-    if notebook_preloaded.POSSIBLE:
-        specification["argv"] = notebook_preloaded.argv()
+    if modules and preloaded.POSSIBLE:
+        specification["argv"] = preloaded.argv(modules)
     return mock.patch("ipykernel.kernelspec.get_kernel_dict", lambda: specification)
+
+
+def run_it(item: pytest.Item) -> str:
+    """What to do about a notebook that was not run."""
+    command = item.config.getini("nbcompared_rerun")
+    return "run the notebook from top to bottom" + (f": {command}" if command else "")
 
 
 class ExecutionOrder(Reported, pytest.Item):
@@ -183,7 +129,7 @@ class ExecutionOrder(Reported, pytest.Item):
         counts = [cell.execution_count for cell in cells]
         if counts != list(range(1, len(counts) + 1)):
             shown = ", ".join("not run" if count is None else str(count) for count in counts)
-            raise OutputsDiffer(f"{self.parent.nodeid}: the cells did not run from 1 to {len(counts)} ({shown}); {RUN_IT}")
+            raise OutputsDiffer(f"{self.parent.nodeid}: the cells did not run from 1 to {len(counts)} ({shown}); {run_it(self)}")
 
     def reportinfo(self) -> tuple[Path, int, str]:
         """Where pytest says that this happened."""
@@ -191,7 +137,7 @@ class ExecutionOrder(Reported, pytest.Item):
 
 
 class ComparedCell(Reported, IPyNbCell):
-    """A code cell whose outputs are compared by notebook_outputs."""
+    """A code cell whose outputs are compared by `outputs`."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -202,7 +148,7 @@ class ComparedCell(Reported, IPyNbCell):
         self.parent.messages.clear()
         super().runtest()
         if self.parent.compare_outputs and self.cell.execution_count is None and self.cell.source.strip():
-            raise OutputsDiffer(f"{self.where()}: the stored notebook holds no run of this cell; {RUN_IT}")
+            raise OutputsDiffer(f"{self.where()}: the stored notebook holds no run of this cell; {run_it(self)}")
 
     def where(self) -> str:
         """The cell in nbval's counting (code cells from 0) and as the notebook shows it."""

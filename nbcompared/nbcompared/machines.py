@@ -1,8 +1,8 @@
-"""Re-run notebooks and solutions as other machines would compute them, and say what comes near to its limit.
+"""Re-run notebooks as other machines would compute them, and say what comes near to its limit.
 
-`make test-machines` calls this; `python tests/machines.py --help` lists the variants. Each is an ordinary run of pytest over the
-notebooks with other settings for torch's libraries, or with jittered weights (tests/notebook_kernel.py). The table of what used
-most of its tolerance is kept in test-report/machines.md.
+`python -m nbcompared.machines --help` lists the variants. Each is an ordinary run of pytest over this folder's notebooks with
+other settings for torch's libraries, or with jittered weights (`kernel`). The table of what used most of its tolerance is kept in
+test-report/machines.md.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-REPORT = ROOT / "test-report"
+REPORT = Path("test-report")
 LOWEST = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41"}
 AS_IT_IS = "as it is"
 SHOWN = 100
@@ -56,7 +55,7 @@ class Margin:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python tests/machines.py", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m nbcompared.machines", description=__doc__)
     parser.add_argument("variants", nargs="*", help=f"of: {', '.join(VARIANTS)}; all by default")
     parser.add_argument("--notebooks", nargs="*", default=["notebooks"], help="files or folders; all by default")
     options = parser.parse_args()
@@ -86,10 +85,11 @@ def passed(name: str, notebooks: list[str]) -> bool:
     print(f"\n=== {name} ===", flush=True)
     for old in folder.glob("*.jsonl"):
         old.unlink()
-    command = [sys.executable, "-m", "pytest", "-q", "-n", "auto", "--dist", "loadscope", f"--margins={folder}", *notebooks]
+    command = [sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env", f"--margins={folder}", *notebooks]
+    command += ["-q", "-n", "auto", "--dist", "loadscope"]
     if variant.jitter is not None:
         command.append(f"--jitter={variant.jitter}")
-    return subprocess.run(command, cwd=ROOT, env=os.environ | variant.environment, check=False).returncode == 0
+    return subprocess.run(command, env=os.environ | variant.environment, check=False).returncode == 0
 
 
 def margins_of(name: str) -> Iterator[Margin]:

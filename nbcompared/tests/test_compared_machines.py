@@ -7,15 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-import machines
-import notebook_kernel
 import numpy as np
 import pytest
-from notebook_pictures import picture_used
-from notebook_samples import encode, icon, shaken
-from notebook_text import text_used
+from nbcompared.pictures import picture_used
+from nbcompared.text import text_used
+from samples import encode, icon, shaken
 
-HERE = Path(__file__).parent
+from nbcompared import kernel, machines
+
 HOLDS = {  # what is asserted: the operator, the left and the right side of each line that is written down
     "1 < 2 <= 3": [("Lt", 1, 2), ("LtE", 2, 3)],
     "np.float32(1.5) > 0.5 and not 2 < 1": [("Gt", 1.5, 0.5), ("Lt", 2, 1)],
@@ -30,13 +29,13 @@ HOLDS = {  # what is asserted: the operator, the left and the right side of each
 
 @pytest.fixture
 def recorder(tmp_path, monkeypatch):
-    found = notebook_kernel.Recorder(str(tmp_path / "lines"))
-    monkeypatch.setattr(builtins, notebook_kernel.MEASURED, found, raising=False)
+    found = kernel.Recorder(str(tmp_path / "lines"))
+    monkeypatch.setattr(builtins, kernel.MEASURED, found, raising=False)
     return found
 
 
 def run(source: str) -> None:
-    tree = ast.fix_missing_locations(notebook_kernel.Measured().visit(ast.parse(source)))
+    tree = ast.fix_missing_locations(kernel.Measured().visit(ast.parse(source)))
     exec(compile(tree, "cell", "exec"), {"np": np})
 
 
@@ -58,13 +57,15 @@ def test_what_is_false_still_raises(recorder, condition):
 
 
 SHAKE = f"""
-import json, runpy, torch
+import json, runpy, sys, torch
+from diffusers import UNet2DConditionModel
+from transformers import CLIPTextModel
 torch.manual_seed(1)
-from sd_helpers import load
-def weights(c): return torch.cat([p.flatten() for part in (c.unet, c.vae, c.text_encoder) for p in part.parameters()]).double()
-true = weights(load("emoji-sd", device="cpu"))
-runpy.run_path({str(HERE / "notebook_kernel.py")!r})["jitter"](SEED)
-first, second = (weights(load("emoji-sd", device="cpu")) for _ in range(2))
+def load(): return [kind.from_pretrained(f"{{sys.argv[1]}}/{{kind.__name__}}") for kind in (UNet2DConditionModel, CLIPTextModel)]
+def weights(models): return torch.cat([p.flatten() for model in models for p in model.parameters()]).double()
+true = weights(load())
+runpy.run_path({kernel.__file__!r})["jitter"](SEED)
+first, second = weights(load()), weights(load())
 x, layer = torch.ones(1, 4), torch.nn.Linear(4, 4)
 plain = torch.nn.functional.linear(x, layer.weight, layer.bias)
 print(json.dumps([torch.equal(first, second), (first / true - 1)[true != 0].std().item(),
@@ -73,11 +74,26 @@ print(json.dumps([torch.equal(first, second), (first / true - 1)[true != 0].std(
 """
 
 
-def test_jitter_is_small_and_the_same_for_each_load():
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """A folder with a small U-Net and a small text encoder."""
+    diffusers, transformers = pytest.importorskip("diffusers"), pytest.importorskip("transformers")
+    folder = tmp_path_factory.mktemp("models")
+    blocks = dict(down_block_types=["CrossAttnDownBlock2D"], up_block_types=["CrossAttnUpBlock2D"], block_out_channels=[32])
+    diffusers.UNet2DConditionModel(cross_attention_dim=32, layers_per_block=1, **blocks).save_pretrained(
+        folder / "UNet2DConditionModel"
+    )
+    sizes = dict(hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2, vocab_size=100)
+    transformers.CLIPTextModel(transformers.CLIPTextConfig(**sizes)).save_pretrained(folder / "CLIPTextModel")
+    return folder
+
+
+def test_jitter_is_small_and_the_same_for_each_load(models):
     sums = set()
     for seed in (1, 2):
         code = SHAKE.replace("SEED", str(seed))
-        done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
+        command = [sys.executable, "-W", "ignore", "-c", code, str(models)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
         alike, spread, moved_from_zero, moved, repeats, total = json.loads(done.stdout.splitlines()[-1])
         assert alike and repeats and 0 < moved < 1e-5
         assert spread == pytest.approx(1e-6, rel=0.05) and moved_from_zero == 0

@@ -5,9 +5,9 @@ import io
 import matplotlib.figure
 import numpy as np
 import pytest
-from notebook_pictures import picture_difference
-from notebook_samples import encode, gradient, grid, icon, noise, shaken
+from nbcompared.pictures import picture_difference
 from PIL import Image
+from samples import encode, gradient, grid, icon, noise, shaken
 
 
 def plot(shift=0.0) -> np.ndarray:

@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 import numpy as np
-from notebook_pictures import picture_difference, picture_used
-from notebook_text import text_difference, text_used
 from PIL import UnidentifiedImageError
+
+from .pictures import picture_difference, picture_used
+from .text import text_difference, text_used
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 TEXTS = {"stdout", "stderr", "error", "image/svg+xml", "application/javascript"}  # and text/...

@@ -4,8 +4,8 @@ import base64
 from unittest.mock import ANY
 
 import pytest
-from notebook_outputs import compare
-from notebook_samples import encode, icon, noise, shaken
+from nbcompared.outputs import compare
+from samples import encode, icon, noise, shaken
 
 
 def shown(**data) -> dict:

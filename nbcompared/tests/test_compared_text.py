@@ -1,7 +1,7 @@
 """The comparison of text bites: numbers may differ in their last digits, nothing else may."""
 
 import pytest
-from notebook_text import text_difference
+from nbcompared.text import text_difference
 
 SAME_TEXT = {
     "last digits": ("loss 0.5012, 22.8 dB", "loss 0.5034, 22.9 dB"),

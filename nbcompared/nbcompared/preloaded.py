@@ -1,4 +1,4 @@
-"""A kernel that has torch imported already, for notebooks under test: forked from a process that has done nothing else.
+"""A kernel that has large modules imported already, for notebooks under test: forked from a process that has done nothing else.
 
 Importing torch, diffusers and transformers takes four seconds, half of what a short notebook takes. `argv` names the command of
 such a kernel; it starts the process to fork from where there is none yet, which ends with the one that runs the tests. It is of
@@ -19,41 +19,29 @@ import threading
 from pathlib import Path
 
 POSSIBLE = sys.platform == "linux"
-MODULES = (
-    "ipykernel.ipkernel",
-    "ipywidgets",
-    "matplotlib.pyplot",
-    "diffusers.models.autoencoders.autoencoder_kl",
-    "diffusers.models.unets.unet_2d_condition",
-    "diffusers.schedulers",
-    "transformers.models.clip.modeling_clip",
-    "transformers.models.clip.tokenization_clip",
-    "scipy.integrate",
-)
+SERVE = "serve"
 _server = None
 
 
-def argv() -> list[str]:
-    """The command that becomes a kernel, as a kernel specification has it."""
-    return [sys.executable, __file__, _address(), "-f", "{connection_file}"]
+def argv(modules: list[str]) -> list[str]:
+    """The command that becomes a kernel, as a kernel specification has it; `modules` are imported in their order."""
+    return [sys.executable, __file__, _address(modules), "-f", "{connection_file}"]
 
 
-def _address() -> str:
+def _address(modules: list[str]) -> str:
     """Of the socket of this process's server, which is started the first time."""
     global _server
     if _server is None:
         folder = tempfile.mkdtemp(prefix="kernels-")
         address = str(Path(folder) / "socket")
         # It ends when this process does, however that ends: its standard input closes.
-        _server = address, subprocess.Popen([sys.executable, __file__, address], stdin=subprocess.PIPE)
+        _server = address, subprocess.Popen([sys.executable, __file__, address, SERVE, *modules], stdin=subprocess.PIPE)
     return _server[0]
 
 
-def serve(address: str) -> None:
+def serve(address: str, modules: list[str]) -> None:
     """Import, then fork a kernel for each connection."""
-    import sd_helpers  # noqa: F401  before torch, for it says how threads wait
-
-    for name in MODULES:
+    for name in ("ipykernel.ipkernel", *modules):
         importlib.import_module(name)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children that ended are not kept
     with socket.socket(socket.AF_UNIX) as listening:
@@ -108,4 +96,5 @@ def ask(address: str, arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    ask(sys.argv[1], sys.argv[2:]) if sys.argv[2:] else serve(sys.argv[1])
+    address, *others = sys.argv[1:]
+    serve(address, others[1:]) if others[0] == SERVE else ask(address, others)

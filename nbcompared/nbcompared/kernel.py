@@ -1,7 +1,7 @@
 """Run inside the kernel of a notebook, before its first cell and without its knowledge: weights as another machine would round
 them, and how far the two sides of each assertion lie apart.
 
-tests/notebook_nbval.py runs this file with `runpy`; so it imports nothing from its neighbours and leaves nothing in the
+`notebooks` runs this file with `runpy`; so it imports nothing from its neighbours and leaves nothing in the
 notebook's namespace.
 """
 
@@ -11,6 +11,7 @@ import ast
 import builtins
 import functools
 import hashlib
+import importlib
 import json
 import operator
 
@@ -24,6 +25,7 @@ OPERATORS = {
     "Eq": operator.eq,
     "NotEq": operator.ne,
 }
+BASES = {"diffusers.models.modeling_utils": "ModelMixin", "transformers.modeling_utils": "PreTrainedModel"}
 CLOSE = ("allclose", "isclose")
 
 
@@ -36,11 +38,13 @@ def jitter(seed: int) -> None:
     n depends on the seed and on the parameter's name alone, so two loads of one model agree, and no generator that a notebook
     could see is drawn from. Of layers that were not loaded the outputs are multiplied in its place.
     """
-    import diffusers.models.modeling_utils
     import torch
-    import transformers.modeling_utils
 
-    for base in (diffusers.models.modeling_utils.ModelMixin, transformers.modeling_utils.PreTrainedModel):
+    for module, name in BASES.items():
+        try:
+            base = getattr(importlib.import_module(module), name)
+        except ModuleNotFoundError:  # then no model is loaded by it
+            continue
         base.from_pretrained = classmethod(_then_shaken(base.from_pretrained.__func__, seed))
 
     def shaken_output(module, inputs, output):

@@ -5,14 +5,16 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
-import notebook_preloaded
 import pytest
+
+from nbcompared import preloaded
 
 pytest.importorskip("jupyter_client")
 from jupyter_client.manager import KernelManager  # noqa: E402
 
-pytestmark = pytest.mark.skipif(not notebook_preloaded.POSSIBLE, reason="kernels are forked on Linux only")
+pytestmark = pytest.mark.skipif(not preloaded.POSSIBLE, reason="kernels are forked on Linux only")
 
 
 @pytest.fixture
@@ -20,7 +22,7 @@ def kernel(tmp_path, monkeypatch):
     """A manager and a function that runs code and gives what it printed."""
     monkeypatch.setenv("FOR_THE_KERNEL", "told")
     manager = KernelManager()
-    manager.kernel_spec.argv = notebook_preloaded.argv()
+    manager.kernel_spec.argv = preloaded.argv(["torch"])
     manager.start_kernel(cwd=str(tmp_path))
     client = manager.client()
     client.start_channels()
@@ -82,7 +84,7 @@ def test_two_share_nothing(kernel, tmp_path):
     manager, run, client = kernel
     run("import torch; torch.manual_seed(5); torch.shared = 1")
     other = KernelManager()
-    other.kernel_spec.argv = notebook_preloaded.argv()
+    other.kernel_spec.argv = preloaded.argv(["torch"])
     other.start_kernel(cwd=str(tmp_path))
     try:
         client = other.client()
@@ -98,7 +100,7 @@ def test_two_share_nothing(kernel, tmp_path):
 
 
 def test_the_server_ends_with_who_started_it(tmp_path):
-    code = f"import sys; sys.path.insert(0, {os.path.dirname(notebook_preloaded.__file__)!r}); import notebook_preloaded; "
-    code += "notebook_preloaded.argv(); print(notebook_preloaded._server[1].pid); sys.stdout.flush(); import os; os._exit(0)"
+    code = f"import sys; sys.path.insert(0, {str(Path(preloaded.__file__).parents[1])!r}); from nbcompared import preloaded; "
+    code += "preloaded.argv([]); print(preloaded._server[1].pid); sys.stdout.flush(); import os; os._exit(0)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert gone(int(done.stdout), 60)

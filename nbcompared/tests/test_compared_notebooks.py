@@ -1,8 +1,8 @@
-"""pytest --nbval on small notebooks, from end to end: with the repository's own conftest.py, in another process."""
+"""pytest --nbval on small notebooks, from end to end, in another process that has nothing but the plugin."""
 
 import base64
 import io
-import shutil
+import os
 import subprocess
 import sys
 from copy import deepcopy
@@ -16,7 +16,7 @@ from PIL import Image
 
 nbclient = pytest.importorskip("nbclient")
 pytest.importorskip("nbval")
-ROOT = Path(__file__).resolve().parents[1]
+PLUGIN = Path(__file__).resolve().parents[1]  # the folder to import it from
 
 SET_UP = """
 import sys, base64, io, random
@@ -104,13 +104,11 @@ def damaged(good: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """A folder laid out like the repository: conftest.py and tests/, and three notebooks in notebooks/."""
-    folder = tmp_path_factory.mktemp("repository")
-    shutil.copy(ROOT / "conftest.py", folder)
+    """A project of somebody else's: settings, and three notebooks in notebooks/."""
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "pytest.ini").write_text("[pytest]\nnbcompared_rerun = make them again\nnbcompared_preload = numpy\n")
     for name in ("tests", "notebooks"):
         (folder / name).mkdir()
-    for module in (ROOT / "tests").glob("notebook_*.py"):
-        shutil.copy(module, folder / "tests")
     good = notebook(CELLS)
     unrun = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("x = 1"), nbformat.v4.new_code_cell("  ")])
     for name, made in {"good": good, "bad": damaged(good), "unrun": unrun}.items():
@@ -119,8 +117,9 @@ def folder(tmp_path_factory) -> Path:
 
 
 def pytest_run(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "pytest", "--rootdir=.", "-p", "no:cacheprovider", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "pytest", "--rootdir=.", "-p", "no:cacheprovider", "-p", "nbcompared.plugin", *arguments]
+    environment = os.environ | {"PYTHONPATH": str(PLUGIN)}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +171,8 @@ def test_both_pictures_lie_where_the_message_says(results, folder):
 
 def test_a_notebook_that_was_not_run_fails(results):
     assert "the stored notebook holds no run of this cell; run the notebook" in results["unrun", "Cell 0"]
-    assert "did not run from 1 to 1 (not run)" in results["unrun", "Execution order"]
+    order = results["unrun", "Execution order"]
+    assert "did not run from 1 to 1 (not run); run the notebook from top to bottom: make them again" in order
     assert not results["unrun", "Cell 1"]  # nothing in it to run
 
 
