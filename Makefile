@@ -8,7 +8,7 @@ NPM := $(shell command -v npm)
 # Containers often have no other user than root, whom Jupyter refuses unless told otherwise.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help env lab test test-changed test-machines test-browser notebooks bench train lint site-tools site site-single test-site
+.PHONY: help env lab test test-changed test-machines test-browser mutants notebooks bench train lint site-tools site site-single test-site
 
 help:
 	@echo "make lab        install, then open JupyterLab on the first notebook"
@@ -19,6 +19,7 @@ help:
 	@echo "make site       build the page that draws by itself, and the book, into site/dist (needs Node 20 or later)"
 	@echo "make site-single  the page as one file, site/dist/emoji-sd.html, that works from a stick"
 	@echo "make test-site  compare what the page draws with what Python draws"
+	@echo "make mutants    break the package in many places, one at a time: each must turn a test red"
 	@echo "make env        only install, into .venv"
 	@echo "make notebooks  re-run every notebook and save its outputs"
 	@echo "make bench      measure speed and memory beside diffusers' pipelines, about 15 minutes"
@@ -75,6 +76,9 @@ site-single: site
 test-site: site
 	$(BIN)/python site/reference.py
 	cd site && npm test --silent
+
+mutants: env
+	$(BIN)/python tests/mutants.py $(ONLY)
 
 notebooks: env
 	$(BIN)/python notebooks/run_all.py

@@ -1,5 +1,6 @@
 """Tokens, embeddings, and words that the model does not know."""
 
+import copy
 import warnings
 
 import pytest
@@ -51,6 +52,15 @@ def test_what_is_too_long_is_lost_with_a_warning(components):
 def test_bad_prompts(components, prompt):
     with pytest.raises(ValueError, match="prompt="):
         embed_prompt(prompt, components.tokenizer, components.text_encoder)
+
+
+def test_a_word_is_unknown_if_any_of_its_tokens_is(components):
+    encoder, tokenizer = copy.deepcopy(components.text_encoder), components.tokenizer
+    first, second = tokenizer.convert_tokens_to_ids(tokenizer.tokenize("starfruit"))
+    table = encoder.get_input_embeddings().weight.data
+    for rows in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        table[first], table[second] = map(float, rows)
+        assert unknown_words("starfruit", tokenizer, encoder) == ([] if all(rows) else ["starfruit"])
 
 
 def test_unknown_words(components):
