@@ -146,7 +146,7 @@ MISTAKES: dict[str, tuple[str, dict[str, str]]] = {
         },
     ),
     "sd_helpers/notebook/questions.py": (
-        "checks lessons",
+        "diagrams",
         {
             "elif self.said == answer:": "elif self.said != answer:",
         },
