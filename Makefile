@@ -55,7 +55,8 @@ test-machines: env
 # Without npm there is no page to test, but there are notebooks.
 test-browser: env $(if $(NPM),site)
 	@$(if $(NPM),,echo "npm was not found: the page and the book are not tested.")
-	$(BIN)/python -m pytest browser $(if $(NPM),site/browser) -p no:cacheprovider -n auto
+	$(BIN)/python -m pytest browser -p no:cacheprovider -n auto
+	$(if $(NPM),$(BIN)/python -m pytest site/browser -p no:cacheprovider -n auto)
 
 site-tools: .venv/site-installed
 

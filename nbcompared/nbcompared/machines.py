@@ -25,10 +25,11 @@ ROUNDING = 1e-2  # an upper limit this small allows for rounding only; then what
 
 @dataclass(frozen=True)
 class Variant:
-    """Settings of one run: environment variables, and a seed for jitter."""
+    """Settings of one run: environment variables, a seed for jitter, whether every cell runs twice in place."""
 
     environment: dict[str, str] = field(default_factory=dict)
     jitter: int | None = None
+    twice: bool = False
 
 
 VARIANTS = {
@@ -40,6 +41,7 @@ VARIANTS = {
     **{f"{n} threads": Variant({"OMP_NUM_THREADS": str(n), "OMP_WAIT_POLICY": "PASSIVE"}) for n in (2, 4)},
     "lowest": Variant(LOWEST),
     **{f"jitter {seed}": Variant(jitter=seed) for seed in range(1, 6)},
+    "every cell twice": Variant(twice=True),
 }
 
 
@@ -89,6 +91,8 @@ def passed(name: str, notebooks: list[str]) -> bool:
     command += ["-q", "-n", "auto", "--dist", "loadscope"]
     if variant.jitter is not None:
         command.append(f"--jitter={variant.jitter}")
+    if variant.twice:
+        command.append("--twice")
     return subprocess.run(command, env=os.environ | variant.environment, check=False).returncode == 0
 
 

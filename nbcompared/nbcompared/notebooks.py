@@ -145,8 +145,9 @@ class ComparedCell(Reported, IPyNbCell):
 
     def runtest(self) -> None:
         """Run and compare as nbval does; a cell that was never run has nothing to compare with, so it fails."""
-        self.parent.messages.clear()
-        super().runtest()
+        for _ in range(2 if self.config.option.twice else 1):
+            self.parent.messages.clear()
+            super().runtest()
         if self.parent.compare_outputs and self.cell.execution_count is None and self.cell.source.strip():
             raise OutputsDiffer(f"{self.where()}: the stored notebook holds no run of this cell; {run_it(self)}")
 

@@ -1,4 +1,4 @@
-"""What pytest loads: two options, two settings, and `notebooks` in the place of nbval's, where nbval runs."""
+"""What pytest loads: three options, two settings, and `notebooks` in the place of nbval's, where nbval runs."""
 
 import pytest
 
@@ -8,6 +8,7 @@ def pytest_addoption(parser):
     group = parser.getgroup("notebooks on other machines")
     group.addoption("--jitter", type=int, metavar="SEED", help="multiply every loaded weight by 1 + 1e-6 n")
     group.addoption("--margins", metavar="FOLDER", help="write down how much of its tolerance everything compared uses")
+    group.addoption("--twice", action="store_true", help="run every cell twice in place; the second run is compared, too")
     parser.addini("nbcompared_preload", type="args", help="modules that kernels start with, in the order of import", default=[])
     parser.addini("nbcompared_rerun", help="the command that runs and saves the notebooks, to be named in messages", default="")
 

@@ -181,3 +181,13 @@ def test_other_runs_of_pytest_are_left_alone(folder, arguments):
     (folder / "tests/test_nothing.py").write_text("def test_nothing():\n    pass\n")
     run = pytest_run(folder, *arguments)
     assert run.returncode == 0 and "1 passed" in run.stdout, run.stdout + run.stderr
+
+
+def test_a_cell_that_gives_something_else_the_second_time_is_found(tmp_path):
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    cells = {"once": "total = 0\ntotal += 1; total", "more": "seen = globals().get('seen', 0) + 1; seen"}
+    nbformat.write(notebook(cells), tmp_path / "made.ipynb")
+    for arguments, failed in (((), 0), (("--twice",), 1)):
+        run = pytest_run(tmp_path, "--nbval", "--nbval-current-env", *arguments, "made.ipynb")
+        assert (f"{failed} failed" in run.stdout) == bool(failed) and f"{3 - failed} passed" in run.stdout, run.stdout
+    assert "Cell 1" in run.stdout and "1 was stored, 2 now" in run.stdout
