@@ -4,7 +4,8 @@ PRESET ?= cpu
 BIN := .venv/bin
 # On Linux, pip's own torch brings gigabytes of CUDA along; see the README for the CPU build.
 TORCH_INDEX ?=
-NPM := $(shell command -v npm)
+# The page and the book are built with Node 20 or later; empty where there is none.
+NPM := $(shell node -e 'process.exit(parseInt(process.versions.node) < 20)' 2>/dev/null && command -v npm)
 # Containers often have no other user than root, whom Jupyter refuses unless told otherwise.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
@@ -52,16 +53,16 @@ test-changed: env
 test-machines: env
 	PYTHONPATH=nbcompared $(BIN)/python -m nbcompared.machines $(VARIANTS)
 
-# Without npm there is no page to test, but there are notebooks.
+# Without Node there is no page to test, but there are notebooks.
 test-browser: env $(if $(NPM),site)
-	@$(if $(NPM),,echo "npm was not found: the page and the book are not tested.")
+	@$(if $(NPM),,echo "Node 20 or later, with npm, was not found: the page and the book are not tested.")
 	$(BIN)/python -m pytest browser -p no:cacheprovider -n auto
 	$(if $(NPM),$(BIN)/python -m pytest site/browser -p no:cacheprovider -n auto)
 
 site-tools: .venv/site-installed
 
 .venv/site-installed: .venv/installed requirements-site.txt site/package-lock.json
-	@$(if $(NPM),,echo "npm was not found: install Node 20 or later (Debian, Ubuntu: apt-get install nodejs npm)."; exit 1)
+	@$(if $(NPM),,echo "Node 20 or later, with npm, was not found: install it (https://nodejs.org) and run this again."; exit 1)
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-site.txt
 	cd site && npm ci --silent --no-audit --no-fund
 	touch $@

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from building.networks import blocks_of
+from building.preview import patches
 from diffusers import EulerDiscreteScheduler
 
 from sd_helpers import load, scheduler_like
@@ -21,6 +23,7 @@ from sd_helpers.schedulers import set_timesteps
 from sd_helpers.text import embed_prompt, known_and_unknown
 
 INTO = Path(__file__).parent / "test" / "reference.json"
+MODELS = Path(__file__).parent / "dist" / "models"
 PROMPTS = [
     "",
     " ",
@@ -99,6 +102,7 @@ def main() -> None:
         "schedules": [schedule_reference(steps, components) for steps in STEPS],
         "runs": [run_reference(wish, components) for wish in WISHES],
         "levels": levels_reference(components),
+        "preview": preview_reference(components),
     }
     INTO.write_text(json.dumps(reference))
     print(f"{INTO}: {INTO.stat().st_size / 1e6:.1f} MB")
@@ -188,6 +192,17 @@ def levels_reference(components) -> dict:
     components.unet(sample, 500.0, embed(PROMPTS[2], components))
     maps = {name: {"shape": list(maps.shape), "values": numbers(maps)} for name, maps in kept.items()}
     return {"prompt": PROMPTS[2], "sample": numbers(sample), "timestep": 500, "maps": maps}
+
+
+def preview_reference(components) -> dict:
+    """What the exported matrix makes of some latents, (1, 4, h, w): pixels (3, H, W), as torch lays them out."""
+    name = json.loads((MODELS / "manifest.json").read_text())["files"]["preview"]["name"]
+    matrix = np.frombuffer(gzip.decompress((MODELS / name).read_bytes()), "<f4").reshape(9 * 4 + 1, -1)
+    side, factor = components.unet.config.sample_size, components.factor
+    latents = torch.randn(1, 4, side, side, generator=seeded(1))
+    blocks = torch.from_numpy(patches(latents.numpy()) @ matrix).float()  # (h * w, 3 * factor * factor)
+    pixels = blocks.view(side, side, 3, factor, factor).permute(2, 0, 3, 1, 4).reshape(3, side * factor, side * factor)
+    return {"latents": numbers(latents), "pixels": numbers(pixels)}
 
 
 def numbers(tensor: torch.Tensor) -> str:

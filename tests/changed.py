@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+FOLDERS = ("", "nbcompared", "site", "site/book")  # of ROOT, that modules are imported from
 EVERYTHING = re.compile(r"requirements.*\.txt|pyproject\.toml|conftest\.py|sd_helpers/(__init__\.py|emoji_sd/.*|gallery\.zip)")
 NOTEBOOK_TOOLS = re.compile(r"nbcompared/nbcompared/\w+\.py")
 
@@ -38,7 +39,7 @@ def imported(path: Path) -> set[Path]:
             )
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and re.fullmatch(r"(\w+\.)+\w+", node.value):
             found.add(node.value)  # a module that is named in a string: importlib, monkeypatch, mock
-    places = (folder.joinpath(*name.split(".")) for name in found for folder in (ROOT, ROOT / "nbcompared"))
+    places = (ROOT.joinpath(folder, *name.split(".")) for name in found for folder in FOLDERS)
     places = (place for name in places for place in (name.with_suffix(".py"), name / "__init__.py"))
     beside = (path.parent / f"{name}.py" for name in found if "." not in name)
     return {place for place in (*places, *beside) if place.is_file() and place != ROOT / "sd_helpers" / "__init__.py"}

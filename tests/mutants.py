@@ -176,6 +176,8 @@ MUTANTS = [Mutant(file, old, new, tests) for file, (tests, pairs) in MISTAKES.it
 def main() -> int:
     words = sys.argv[1:]
     chosen = [mutant for mutant in MUTANTS if not words or any(word in mutant.file for word in words)]
+    if not chosen:
+        sys.exit(f"No mutant's file holds {' or '.join(words)}; the files are: {', '.join(MISTAKES)}.")
     survivors = []
     with tempfile.TemporaryDirectory() as made:
         copy = Path(made) / "project"

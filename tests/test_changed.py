@@ -27,6 +27,8 @@ from changed import ROOT, differing, imported, main, reached, to_run
         ("tests/test_text.py", ["tests/test_text.py"], ["tests/test_loop.py"]),
         ("notebooks/01_autoencoder_round_trip.ipynb", ["notebooks/01_autoencoder_round_trip.ipynb"], ["tests/test_loop.py"]),
         ("benchmarks/rows.py", ["tests/test_benchmarks.py"], ["tests/test_loop.py", "notebooks/06_image_to_image.ipynb"]),
+        ("site/building/words.py", ["tests/test_site.py"], ["tests/test_loop.py"]),
+        ("site/book/pages.py", ["tests/test_site.py"], ["tests/test_loop.py"]),
         ("README.md", ["tests/test_house.py"], ["tests/test_loop.py", "notebooks/06_image_to_image.ipynb"]),
     ],
 )

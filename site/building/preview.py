@@ -18,7 +18,7 @@ def fitted_preview(components) -> tuple[bytes, float]:
     The distance is the mean difference in levels of 255.
     """
     seen, pixels = _examples(components, FITTED + TRIED)
-    x, y = _patches(seen), _blocks(pixels, components.factor)
+    x, y = patches(seen), _blocks(pixels, components.factor)
     cut = FITTED * seen.shape[2] * seen.shape[3]
     left, right = x[:cut], y[:cut]
     matrix = np.linalg.solve(left.T @ left + RIDGE * np.eye(left.shape[1]), left.T @ right)
@@ -40,8 +40,8 @@ def _examples(components, count: int) -> tuple[np.ndarray, np.ndarray]:
     return torch.cat(latents).numpy(), torch.cat(pixels).numpy()
 
 
-def _patches(latents: np.ndarray) -> np.ndarray:
-    """Each place with its neighbours, the edge repeated, and a one: (n * h * w, 9 * 4 + 1)."""
+def patches(latents: np.ndarray) -> np.ndarray:
+    """What meets the matrix: each place with its neighbours, the edge repeated, and a one, (n * h * w, 9 * 4 + 1)."""
     n, c, h, w = latents.shape
     padded = np.pad(latents, ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge")
     near = [padded[:, :, y : y + h, x : x + w] for y in range(3) for x in range(3)]

@@ -48,6 +48,11 @@ test("the blocks of the U-Net give out what they do in Python", async () => {
   }
 });
 
+test("the preview is Python's", async () => {
+  const { latents, pixels } = reference.preview;
+  assert.ok(apart((await engine()).preview.pixels(numbers(latents)), numbers(pixels)) < 1e-5);
+});
+
 test("the preview is a soft likeness of the picture", async () => {
   const model = await engine();
   const latents = numbers(reference.runs[0].latents.at(-1));
