@@ -5,7 +5,7 @@ BIN := .venv/bin
 # On Linux, pip's own torch brings gigabytes of CUDA along; see the README for the CPU build.
 TORCH_INDEX ?=
 # The page and the book are built with Node 20 or later; empty where there is none.
-NPM := $(shell node -e 'process.exit(parseInt(process.versions.node) < 20)' 2>/dev/null && command -v npm)
+NPM := $(shell node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null && command -v npm)
 # Containers often have no other user than root, whom Jupyter refuses unless told otherwise.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
