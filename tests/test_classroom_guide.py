@@ -50,8 +50,8 @@ def sections(text: str) -> list[str]:
     return [" ".join(name.split()) for name in re.findall(r'§\s+"([^"]+)"', text)]
 
 
-def test_part_one_and_two_are_covered():
-    assert list(PARTS) == sorted(PARTS) and {f"{i:02}" for i in range(15)} <= set(PARTS) <= set(LESSONS)
+def test_every_lesson_has_its_part():
+    assert list(PARTS) == sorted(LESSONS)
 
 
 def test_title_and_minutes(number, part):
@@ -103,7 +103,7 @@ def test_exercises_exist(number, part):
     told = re.search(r"\*\*Exercises\.\*\*(.*?)\n\n", part, re.S)[1]
     count = len(LESSONS[number].exercises)
     assert {int(n) for n in re.findall(r"[Ee]xercises? (\d)\b", part)} <= set(range(1, count + 1))
-    assert f" {count} " in told or count == 6
+    assert f" {count} " in " ".join(["", *told.split()]) or count == 6
 
 
 def test_each_part_has_everything(part):
