@@ -1,4 +1,4 @@
-"""What pytest loads: three options, two settings, and `notebooks` in the place of nbval's, where nbval runs."""
+"""What pytest loads: four options, two settings, and `notebooks` in the place of nbval's, where nbval runs."""
 
 import pytest
 
@@ -9,6 +9,8 @@ def pytest_addoption(parser):
     group.addoption("--jitter", type=int, metavar="SEED", help="multiply every loaded weight by 1 + 1e-6 n")
     group.addoption("--margins", metavar="FOLDER", help="write down how much of its tolerance everything compared uses")
     group.addoption("--twice", action="store_true", help="run every cell twice in place; the second run is compared, too")
+    group.addoption("--leave-out", type=int, metavar="N", help="leave out In [N], counted on from the beginning where there "
+                    "are fewer; every other cell must give what is stored, or raise an error")  # fmt: skip
     parser.addini("nbcompared_preload", type="args", help="modules that kernels start with, in the order of import", default=[])
     parser.addini("nbcompared_rerun", help="the command that runs and saves the notebooks, to be named in messages", default="")
 

@@ -1,6 +1,7 @@
 """pytest --nbval on small notebooks, from end to end, in another process that has nothing but the plugin."""
 
 import base64
+import functools
 import io
 import os
 import subprocess
@@ -191,3 +192,14 @@ def test_a_cell_that_gives_something_else_the_second_time_is_found(tmp_path):
         run = pytest_run(tmp_path, "--nbval", "--nbval-current-env", *arguments, "made.ipynb")
         assert (f"{failed} failed" in run.stdout) == bool(failed) and f"{3 - failed} passed" in run.stdout, run.stdout
     assert "Cell 1" in run.stdout and "1 was stored, 2 now" in run.stdout
+
+
+def test_what_is_silently_different_without_a_cell_is_found(tmp_path):
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    cells = {"bind": "total = [1]", "": "", "change": "total.append(2)", "named": "other = 3", "tell": "total", "told": "other"}
+    nbformat.write(notebook(cells), tmp_path / "made.ipynb")
+    run = functools.partial(pytest_run, tmp_path, "--nbval", "--nbval-current-env", "-rs", "made.ipynb")
+    without_change, without_name, further_round = (run("--leave-out", str(number)).stdout for number in (2, 3, 8))
+    assert "1 failed" in without_change and "Cell 4 (In [4]): the outputs differ" in without_change, without_change
+    assert "5 passed, 2 skipped" in without_name and "NameError: name 'other' is not defined" in without_name, without_name
+    assert "5 passed, 2 skipped" in further_round, further_round  # 8 is the third of five
