@@ -3,6 +3,7 @@
 import json
 import random
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -371,3 +372,23 @@ def test_presets_build_the_sizes_they_promise():
             vae, unet = build(preset.vae_channels, preset.size), denoiser.build(preset)
         assert vae.config.latent_channels == 4 and unet.config.sample_size == 16
         assert sum(p.numel() for p in unet.parameters()) == pytest.approx(8.8e6, rel=0.01)
+
+
+def test_every_noise_level_counts_about_the_same():
+    from training.denoiser import NoisePrediction, level_weights
+
+    assert level_weights(torch.tensor([0.5, 0.01, 1.0])).tolist() == pytest.approx([1, 99**0.5, 0.5])
+
+    class Says(torch.nn.Module):
+        """Answers everything with zeros, so that the error is the noise itself."""
+
+        def forward(self, *args, **kwargs):
+            answer = torch.zeros(2, 4, 8, 8)
+            return SimpleNamespace(sample=answer, last_hidden_state=answer)
+
+    timesteps, noise = torch.tensor([999, 0]), torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    module = NoisePrediction(Says(), Says())
+    high, low = level_weights(module.alphas_cumprod[timesteps])
+    squares = noise.square().mean(dim=(1, 2, 3))
+    assert_close(module(noise, noise, timesteps, None), (high * squares[0] + low * squares[1]) / 2)
+    assert high > 14 and low == 0.5

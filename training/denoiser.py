@@ -43,7 +43,7 @@ def build(preset: Preset) -> UNet2DConditionModel:
 
 
 class NoisePrediction(nn.Module):
-    """The loss of a diffusion model: mix in noise, predict it, square the difference."""
+    """The loss of a diffusion model: mix in noise, predict it, square the difference, weigh it by the level."""
 
     def __init__(self, unet, text_encoder):
         super().__init__()
@@ -57,7 +57,17 @@ class NoisePrediction(nn.Module):
     def forward(self, latents, noise, timesteps, input_ids):
         prompt_embeds = self.text_encoder(input_ids=input_ids).last_hidden_state
         predicted = self.unet(self.noisy(latents, noise, timesteps), timesteps, prompt_embeds).sample
-        return F.mse_loss(predicted.float(), noise)
+        errors = F.mse_loss(predicted.float(), noise, reduction="none").mean(dim=(1, 2, 3))
+        return (level_weights(self.alphas_cumprod[timesteps]) * errors).mean()
+
+
+def level_weights(alphas_cumprod: torch.Tensor) -> torch.Tensor:
+    """How much a noise level counts: 1 / sqrt(SNR), at least a half (Yu et al. 2024, "Unmasking Bias in Diffusion Model Training").
+
+    Unweighted, the levels near pure noise, where it is decided what stands where, make up a hundredth of the loss: their noise
+    is easy to predict, since it is nearly the input. With these weights all levels count about the same.
+    """
+    return ((1 - alphas_cumprod) / alphas_cumprod).sqrt().clamp(min=0.5)
 
 
 @torch.no_grad()

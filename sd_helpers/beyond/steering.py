@@ -28,7 +28,8 @@ def steer(
     """An `on_noise` for `denoise` that lowers a loss: classifier guidance (Dhariwal and Nichol 2021), with any loss.
 
     The noise prediction becomes noise_pred + strength * sigma * gradient, which moves the predicted x0 by
-    -strength * sigma**2 * gradient. If the loss is the negative logarithm of a probability, strength 1 is Bayes' rule.
+    -strength * sigma**2 * gradient. Strength 1 is Bayes' rule where the loss is -log p(what is wanted | noisy latents); a loss on
+    the predicted x0, as here, only comes near to that.
 
     Args:
         loss: pixels (n, 3, H, W) in [-1, 1] to (n,), or to one number for all.
