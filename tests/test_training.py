@@ -392,3 +392,18 @@ def test_every_noise_level_counts_about_the_same():
     squares = noise.square().mean(dim=(1, 2, 3))
     assert_close(module(noise, noise, timesteps, None), (high * squares[0] + low * squares[1]) / 2)
     assert high > 14 and low == 0.5
+
+
+def test_scenes_that_belong_together_get_one_noise_and_one_level():
+    from training.denoiser import shared
+
+    values = torch.arange(7.0)
+    assert shared(values, 3).tolist() == [0, 1, 2, 3, 3, 5, 5] and shared(values, 0).tolist() == [0, 0, 2, 2, 4, 4, 6]
+    assert shared(values, 2).tolist() == [0, 1, 2, 2, 4, 4, 6] and values.tolist() == list(range(7))
+
+
+def test_scenes_with_places_are_noisier():
+    from training.denoiser import draw_timesteps
+
+    alone, places = (draw_timesteps(2000, torch.Generator().manual_seed(0), places).float() for places in (False, True))
+    assert places.mean() > alone.mean() + 100 and places.min() < 100 and places.max() <= 999

@@ -28,7 +28,7 @@ from .scenes import Scenes
 SCHEDULE = dict(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", num_train_timesteps=1000, steps_offset=1)
 EMPTY_CAPTIONS = 0.1  # what classifier-free guidance needs
 FALSE_CAPTIONS = 0.12  # are another picture's, as captions from the web often are: guidance then has something to make up for
-WIDE_STEPS = 0.35  # of all, with half the pictures each
+WIDE_STEPS = 0.4  # of all, with half the pictures each
 SCENES = 0.35  # of the square pictures; the others show one thing in the middle
 STYLED_CAPTIONS = 0.6  # name a style
 
@@ -62,7 +62,7 @@ class NoisePrediction(nn.Module):
 
 
 def level_weights(alphas_cumprod: torch.Tensor) -> torch.Tensor:
-    """How much a noise level counts: 1 / sqrt(SNR), at least a half (Yu et al. 2024, "Unmasking Bias in Diffusion Model Training").
+    """How much a level counts: 1 / sqrt(SNR), at least a half (Yu et al. 2024, *Unmasking Bias in Diffusion Model Training*).
 
     Unweighted, the levels near pure noise, where it is decided what stands where, make up a hundredth of the loss: their noise
     is easy to predict, since it is nearly the input. With these weights all levels count about the same.
@@ -87,12 +87,26 @@ def cache_latents(vae, icons: Icons, variants: int):
     return torch.stack(rows)
 
 
-def draw_timesteps(count: int, generator):
-    """Half of them uniform, half logistic-normal around t = 770, where the layout and the background are decided."""
+def draw_timesteps(count: int, generator, places: bool = False):
+    """Half of them uniform, half logistic-normal around t = 770, where the layout and the background are decided.
+
+    With `places`, for scenes of which it is to be learned what stands where, a fifth and four fifths around t = 860.
+    """
     uniform = torch.rand(count, generator=generator)
-    noisy = torch.sigmoid(torch.randn(count, generator=generator) + 1.2)
-    chosen = torch.where(torch.rand(count, generator=generator) < 0.5, uniform, noisy)
+    noisy = torch.sigmoid(torch.randn(count, generator=generator) + (1.8 if places else 1.2))
+    chosen = torch.where(torch.rand(count, generator=generator) < (0.2 if places else 0.5), uniform, noisy)
     return (chosen * 1000).long().clamp(0, 999)
+
+
+def shared(values: torch.Tensor, begin: int) -> torch.Tensor:
+    """The same, but from `begin` on the second of each two has what the first has.
+
+    Two scenes with their things exchanged then differ in nothing that the network sees but the order of words, and all of its
+    error that has other reasons is alike in both.
+    """
+    values = values.clone()
+    values[begin + 1 :: 2] = values[begin : len(values) - 1 : 2]
+    return values
 
 
 class Batches:
@@ -114,7 +128,9 @@ class Batches:
 
     def draw(self, count: int, generator):
         rng = random.Random(int(torch.randint(2**62, (1,), generator=generator)))
-        if rng.random() < WIDE_STEPS:
+        is_wide = rng.random() < WIDE_STEPS
+        if is_wide:
+            alone = 0
             positions, captions = self.wide.draw(count // 2, rng)
             latents = self.wide.latents[positions].float()
         else:
@@ -125,8 +141,9 @@ class Batches:
             latents = torch.cat([self.latents[index, background, variant], self.square.latents[positions].float()])
             captions = captions + said
         captions = loosened(captions, rng)
-        noise = torch.randn(latents.shape, generator=generator).to(self.device)
-        return latents, noise, draw_timesteps(len(latents), generator).to(self.device), self.ids(captions)
+        noise = shared(torch.randn(latents.shape, generator=generator), alone).to(self.device)
+        timesteps = shared(draw_timesteps(len(latents), generator, places=is_wide), alone).to(self.device)
+        return latents, noise, timesteps, self.ids(captions)
 
     def ids(self, captions: list[str]):
         ids = self.tokenizer(captions, padding="max_length", max_length=77, truncation=True, return_tensors="pt").input_ids

@@ -18,14 +18,16 @@ CORNERS = "in the {row} {column} corner"
 SMALL, BIG = ("small", "little", "tiny"), ("big", "large", "huge")
 # Grounds that have a name of their own, when no colour is said.
 SETTINGS = {"black": ("at night", "in the dark"), "white": ("in the snow",), "green": ("on the grass",), "blue": ("in the sky",)}
+# Most say first what stands on the left or at the top, also where they name no side: so the order of the words has a meaning,
+# from which that of "left" and "right" can be learned. (While captions named things in any order, sides were not learned at all.)
 SIDES = (
-    "{a} to the left of {b}",
-    "{b} to the right of {a}",
-    "{a} on the left and {b} on the right",
-    "{b} on the right and {a} on the left",
+    *["{a} to the left of {b}"] * 2,
+    *["{a} on the left and {b} on the right"] * 2,
     "on the left {a}, on the right {b}",
+    "{b} to the right of {a}",
+    "{b} on the right and {a} on the left",
 )
-NO_SIDES = ("{a} and {b}", "{b} and {a}", "{a} and {b}", "{b} and {a}", "{a} beside {b}", "{b} next to {a}", "{a} with {b}")
+NO_SIDES = (*["{a} and {b}"] * 5, "{a} beside {b}", "{a} next to {b}", "{a} with {b}", "{b} and {a}")
 STACKED = ("{a} above {b}", "{b} below {a}", "{a} at the top and {b} at the bottom")
 # All that captions of scenes say beside the names of things.
 PHRASES = (
