@@ -54,10 +54,10 @@ def test_a_shift_makes_up_for_pixels():
         shifted(0.5, 0)
 
 
-PUBLISHED = {  # of the networks, as their papers and model cards round them, in billions
+PUBLISHED = {  # of the networks in billions; papers and model cards round them to 0.86, 2.6, 2 and 12
     "SD v1": 0.86,
     "SDXL": 2.57,
-    "SD3": 2.03,
+    "SD3 Medium": 2.03,
     "FLUX.1": 11.9,
 }
 
@@ -68,14 +68,25 @@ def test_published_models_have_their_published_sizes(name):
     assert successors.numbers(parts["network"]) / 1e9 == pytest.approx(PUBLISHED[name], abs=0.006)
     assert all(parameter.is_meta for part in parts.values() for parameter in part.parameters())
     assert parts["vae"].config.latent_channels == (4 if name in ("SD v1", "SDXL") else 16)
-    assert len(parts) - 2 == {"SD v1": 1, "SDXL": 2, "SD3": 3, "FLUX.1": 2}[name]
+    assert len(parts) - 2 == {"SD v1": 1, "SDXL": 2, "SD3 Medium": 3, "FLUX.1": 2}[name]
 
 
 def test_text_encoders_have_their_published_sizes():
-    parts = successors.on_meta("SD3")
+    parts = successors.on_meta("SD3 Medium")
     assert successors.numbers(parts["CLIP L"]) == 123_650_304
     assert successors.numbers(parts["CLIP bigG"]) == 694_659_840
     assert successors.numbers(parts["T5 XXL"]) == 4_762_310_656
+
+
+def test_rows_are_read_from_the_modules():
+    rows = successors.rows({name: successors.on_meta(name) for name in ("SDXL", "SD3 Medium")})
+    assert list(rows) == ["SDXL", "SD3 Medium"]
+    assert rows["SDXL"][0] == [["CLIP L", "0.12 B"], ["CLIP bigG", "0.69 B"]]
+    assert rows["SDXL"][1:] == ([["U-Net, 2.57 B", "says noise", "reads 2048 wide"]], [["VAE", "4 channels"]])
+    assert rows["SD3 Medium"][1:] == ([["transformer, 2.03 B", "says velocity", "reads 4096 wide"]], [["VAE", "16 channels"]])
+    for wrong in (None, {"SD9": {}}):
+        with pytest.raises(ValueError, match="machines must be a dict of name"):
+            successors.rows(wrong)
 
 
 def test_other_models_are_refused():

@@ -47,7 +47,7 @@ def test_the_successors_are_all_told():
     shown = flow_diagrams.successors(ROWS)
     words = words_in(shown)
     assert all(name in words for name in successors.NAMES)
-    assert "4.76 B" in words and "SD3: CLIP L, CLIP bigG, T5 XXL; transformer 2.03 B; VAE 16" in shown.data
+    assert "4.76 B" in words and "SD3 Medium: CLIP L, CLIP bigG, T5 XXL; transformer 2.03 B; VAE 16" in shown.data
 
 
 @pytest.mark.parametrize("rows", [{}, "x", None])

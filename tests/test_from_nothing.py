@@ -6,7 +6,18 @@ import torch
 
 from sd_helpers import denoise, gallery, noise_loss, plane, scheduler_like
 from sd_helpers.beyond import from_nothing
-from sd_helpers.beyond.from_nothing import AsUNet, NetTraining, PlaneNet, TinyUNet, denoising_loss, fit, run_sigmas, sample
+from sd_helpers.beyond.from_nothing import (
+    AsUNet,
+    NetTraining,
+    PerfectDenoiser,
+    PlaneNet,
+    TinyUNet,
+    denoising_loss,
+    fit,
+    perfect_noise,
+    run_sigmas,
+    sample,
+)
 
 SCHEDULER = diffusers.EulerDiscreteScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
 ALPHAS = SCHEDULER.alphas_cumprod
@@ -137,14 +148,22 @@ def test_the_sampler_is_the_loop_with_diffusers_schedulers(eta, cls):
         torch.testing.assert_close(by_hand, state.latents, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("t", [0, 50, 950])
+def test_the_perfect_denoiser_is_the_planes(t):
+    points, x, alpha = plane.spiral(100), torch.randn(9, 2, generator=seeded()), float(ALPHAS[t])
+    exact = plane.exact_noise(x / alpha**0.5, ((1 - alpha) / alpha) ** 0.5, points)
+    torch.testing.assert_close(PerfectDenoiser(points, ALPHAS)(x, t / 1000), exact, rtol=1e-3, atol=1e-3)
+
+
+def test_the_perfect_denoiser_of_one_picture_knows_it():
+    picture, noise = torch.randn(2, 3, 4, 8, 8, generator=seeded())
+    noisy = 0.3**0.5 * picture[:1] + 0.7**0.5 * noise
+    torch.testing.assert_close(perfect_noise(noisy, 0.3, picture[:1]), noise, rtol=1e-4, atol=1e-4)
+
+
 def test_a_perfect_denoiser_draws_the_points():
     points = plane.spiral(100)
-
-    def exact(x, level):
-        alpha = ALPHAS[round(float(level * 1000))]
-        return plane.exact_noise(x / alpha.sqrt(), float(((1 - alpha) / alpha).sqrt()), points)
-
-    drawn = sample(exact, torch.randn(100, 2, generator=seeded()), ALPHAS, 100)[-1]
+    drawn = sample(PerfectDenoiser(points, ALPHAS), torch.randn(100, 2, generator=seeded()), ALPHAS, 100)[-1]
     assert torch.cdist(drawn, points).min(dim=1).values.median() < 0.01
 
 
@@ -180,6 +199,12 @@ SMALL, POINTS, LEVELS_OF_NOISE = from_nothing.PlaneNet(), torch.zeros(3, 2), tor
         (lambda: from_nothing.sample(SMALL, [1, 2], LEVELS_OF_NOISE, 3), "noise must be"),
         (lambda: from_nothing.fit(SMALL, None, num_steps=1), "loss must be a function"),
         (lambda: from_nothing.nearest([1], POINTS), "drawn must be"),
+        (lambda: PerfectDenoiser([1], LEVELS_OF_NOISE), "data must be"),
+        (lambda: PerfectDenoiser(POINTS, 3), "alphas_cumprod must be"),
+        (lambda: PerfectDenoiser(POINTS, LEVELS_OF_NOISE)(POINTS, 500), "level=500"),
+        (lambda: PerfectDenoiser(POINTS, LEVELS_OF_NOISE)(POINTS[:, :1], 0.5), "differ"),
+        (lambda: perfect_noise(POINTS, 1.0, POINTS), "alpha=1"),
+        (lambda: perfect_noise([1], 0.5, POINTS), "noisy must be"),
         (lambda: from_nothing.nearest(POINTS, POINTS[:0]), "data must be"),
     ],
 )

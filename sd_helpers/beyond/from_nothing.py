@@ -17,8 +17,10 @@ from .. import gallery
 from ..arguments import check_tensor, kind_of, real_number, several, whole_number
 from ..notebook.stepwise import OnStep, Training
 from .tiny_nets import Block as Block
+from .tiny_nets import PerfectDenoiser as PerfectDenoiser
 from .tiny_nets import PlaneNet as PlaneNet
 from .tiny_nets import TinyUNet as TinyUNet
+from .tiny_nets import perfect_noise as perfect_noise
 from .tiny_nets import waves as waves
 
 TRAINING_STEPS = 1000  # a level is a timestep in thousandths

@@ -1,4 +1,4 @@
-"""What came after Stable Diffusion v1, built from published configurations without weights: SDXL, SD3 and FLUX.1.
+"""What came after Stable Diffusion v1, built from published configurations without weights: SDXL, SD3 Medium and FLUX.1.
 
 Sources, the config.json files of stable-diffusion-xl-base-1.0, stable-diffusion-3-medium-diffusers (both Stability AI) and
 FLUX.1-dev (Black Forest Labs). Papers: Podell et al. 2023 (SDXL), Esser et al. 2024 (SD3).
@@ -9,8 +9,8 @@ from __future__ import annotations
 from ..arguments import one_text
 from ..models import SD_V1_TEXT, SD_V1_VAE, sd_v1_on_meta
 
-NAMES = ("SD v1", "SDXL", "SD3", "FLUX.1")
-PREDICTS = {"SD v1": "noise", "SDXL": "noise", "SD3": "velocity", "FLUX.1": "velocity"}  # of the published weights
+NAMES = ("SD v1", "SDXL", "SD3 Medium", "FLUX.1")
+PREDICTS = {"SD v1": "noise", "SDXL": "noise", "SD3 Medium": "velocity", "FLUX.1": "velocity"}  # of the published weights
 
 SDXL_UNET = dict(
     sample_size=128,
@@ -111,3 +111,27 @@ def on_meta(name: str) -> dict:
 def numbers(module) -> int:
     """How many parameters a module has."""
     return sum(parameter.numel() for parameter in module.parameters())
+
+
+def rows(machines: dict) -> dict:
+    """What `diagrams.successors` draws, read from the modules: sizes, answers, and how wide text and latents are.
+
+    Args:
+        machines: name -> parts, as `on_meta` gives them.
+
+    Returns:
+        dict of name -> three lists of boxes, each a list of lines: text encoders, the network, the autoencoder.
+    """
+    if not isinstance(machines, dict) or not set(machines) <= set(NAMES):
+        raise ValueError(f"machines must be a dict of name -> on_meta(name), with names of {', '.join(NAMES)}.")
+    told = {}
+    for name, parts in machines.items():
+        *texts, network, vae = parts
+        size = {part: f"{numbers(module) / 1e9:.2f} B" for part, module in parts.items()}
+        config = parts[network].config
+        kind = "U-Net" if "up_block_types" in config else "transformer"
+        width = config.get("cross_attention_dim") or config.joint_attention_dim
+        lines = [f"{kind}, {size[network]}", f"says {PREDICTS[name]}", f"reads {width} wide"]
+        channels = f"{parts[vae].config.latent_channels} channels"
+        told[name] = [[part, size[part]] for part in texts], [lines], [["VAE", channels]]
+    return told

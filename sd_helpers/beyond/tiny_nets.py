@@ -1,6 +1,6 @@
-"""Two denoisers small enough to be trained in seconds: one of points in the plane, one of small pictures.
+"""Two denoisers small enough to be trained in seconds, of points in the plane and of small pictures, and the perfect one.
 
-Both take noisy data and a `level` from 0 (clean) to 1 (nothing but noise). For diffusion that is t / 1000 of the training
+All take noisy data and a `level` from 0 (clean) to 1 (nothing but noise). For diffusion that is t / 1000 of the training
 timestep t; for flow matching it is the time itself.
 """
 
@@ -9,14 +9,17 @@ from __future__ import annotations
 import contextlib
 import math
 
+import numpy as np
 import torch
 from torch import nn
 
-from ..arguments import kind_of, seed_number, whole_number
+from ..arguments import check_tensor, kind_of, real_number, seed_number, whole_number
 
 
 def waves(level: torch.Tensor, count: int = 8) -> torch.Tensor:
-    """Sines and cosines of a level at `count` frequencies, half a turn to 2**(count / 2): (n,) becomes (n, 2 * count).
+    """Sines and cosines of a level at `count` frequencies: (n,) becomes (n, 2 * count).
+
+    From level 0 to 1 the first makes half a turn, each further one 2**0.5 times as much as the one before.
 
     A network reads these far better than the number itself (Ho et al. 2020, after Vaswani et al. 2017).
     """
@@ -103,6 +106,50 @@ class TinyUNet(nn.Module):
         return self.leave(nn.functional.silu(joined)) + self.past(time)[:, :, None, None] * x
 
 
+def perfect_noise(noisy: torch.Tensor, alpha: float, data: torch.Tensor) -> torch.Tensor:
+    """The noise prediction of a perfect denoiser where the data are all there is: `plane.exact_noise` in the preserving form.
+
+    Args:
+        noisy: (n, ...), sqrt(alpha) * x0 + sqrt(1 - alpha) * noise.
+        alpha: the share of the data in the variance, between 0 and 1.
+        data: (m, ...), of the same shape behind the first dimension.
+
+    Returns:
+        (n, ...). The x0 behind it is the mean of the data, each weighed by how likely it is behind noisy.
+    """
+    _check_numbers("noisy", noisy)
+    _check_numbers("data", data)
+    alpha = real_number("alpha", alpha)
+    if not 0 < alpha < 1:
+        raise ValueError(f"alpha={alpha} must lie between 0 and 1: noisy data are a mixture.")
+    if noisy.shape[1:] != data.shape[1:]:
+        raise ValueError(f"noisy {tuple(noisy.shape)} and data {tuple(data.shape)} differ in more than how many they are.")
+    x, known = noisy.flatten(1).double(), alpha**0.5 * data.flatten(1).double()  # (n, d), (m, d)
+    likely = torch.softmax(-torch.cdist(x, known).square() / (2 * (1 - alpha)), dim=1)  # (n, m), rows sum to 1
+    return ((x - likely @ known) / (1 - alpha) ** 0.5).view(noisy.shape).to(noisy.dtype)
+
+
+class PerfectDenoiser:
+    """What `perfect_noise` says, called as a network is: with noisy data and one level for all."""
+
+    def __init__(self, data: torch.Tensor, alphas_cumprod: torch.Tensor):
+        """
+        Args:
+            data: (m, ...), all there is.
+            alphas_cumprod: (1000,), the noise schedule; between its timesteps sigma is interpolated, as samplers do.
+        """
+        _check_numbers("data", data)
+        check_tensor("alphas_cumprod", alphas_cumprod, "(steps)", "a scheduler has it")
+        self.data, alphas = data, alphas_cumprod.detach().cpu().double()
+        self.sigmas = ((1 - alphas) / alphas).sqrt().numpy()
+
+    def __call__(self, x: torch.Tensor, level) -> torch.Tensor:
+        """The noise in x, (n, ...), at a level of 0 to 1."""
+        level = real_number("level", float(level), 0, 1)
+        sigma = float(np.interp(level * len(self.sigmas), range(len(self.sigmas)), self.sigmas))
+        return perfect_noise(x, 1 / (1 + sigma**2), self.data)
+
+
 def each_level(level, x: torch.Tensor) -> torch.Tensor:
     """Levels as (n,), beside x: of one number for all, or of one for each."""
     try:
@@ -116,6 +163,13 @@ def each_level(level, x: torch.Tensor) -> torch.Tensor:
     if level.shape not in ((), (len(x),)):
         raise ValueError(f"level has the shape {tuple(level.shape)}; give one number for all, or one for each of {len(x)}.")
     return level.expand(len(x))
+
+
+def _check_numbers(argument: str, value) -> None:
+    if not torch.is_tensor(value) or not value.is_floating_point() or value.ndim < 2 or 0 in value.shape:
+        raise ValueError(
+            f"{argument} must be a tensor of real numbers, (n, 2) points or (n, c, h, w) pictures, not {kind_of(value)}."
+        )
 
 
 def _check_input(x, channels: int, shape: str) -> None:

@@ -72,7 +72,10 @@ def exercise_2(step_by_x0):
 
 @exercise
 def exercise_3(shifted_level):
-    """`shifted_level(s, pixels, base_pixels)`: the level at which the larger picture is as hard to make out, a number."""
+    """`shifted_level(s, pixels, base_pixels)`: the level at which the larger picture is as hard to make out, a number.
+
+    Both count all pixels, 4096 for 64 x 64.
+    """
     for s, pixels, base in ((0.5, 1024**2, 512**2), (0.8, 64**2, 16**2), (0.3, 128 * 64, 128**2)):
         ratio = pixels / base
         level = lambda shift, s=s: shift * s / (1 + (shift - 1) * s)  # noqa: E731

@@ -57,7 +57,7 @@ def successors(rows: dict):
     for i, (name, columns) in enumerate(rows.items()):
         texts, network, vae = (several("rows", column) for column in columns)
         y = 40 + step * i
-        d.text(96, y + 34, name, anchor="end", size=14, bold=True)
+        d.text(96, y + 34, name, anchor="end", size=12, bold=True)
         boxes = [d.box(110 + 108 * k, y, 100, 58, lines, "words") for k, lines in enumerate(texts)]
         net, end = d.box(478, y, 210, 58, network[0], "network", lit=True), d.box(732, y, 150, 58, vae[0], "pixels")
         d.arrow(boxes[-1].right, net.left, colour=GREEN)
