@@ -4,6 +4,7 @@ import json
 import random
 from collections import Counter
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,8 +16,9 @@ from sd_helpers import gallery
 from sd_helpers.autoencoder import tensor_to_pil
 from sd_helpers.metrics import letterboxed
 from training import behaviours, pool
+from training.clip import Pairs
 from training.data import BACKGROUND_NAMES
-from training.denoiser import EMPTY_CAPTIONS, FALSE_CAPTIONS, loosened
+from training.denoiser import EMPTY_CAPTIONS, FALSE_CAPTIONS, Batches, loosened
 from training.scenes import NUMBERS, SHARES, Scene, Scenes, Thing, plural_of
 from training.trials import Trial
 
@@ -239,3 +241,19 @@ def test_variety_is_the_distance_between_what_shows_the_thing(monkeypatch):
     monkeypatch.setattr(behaviours, "generate", lambda components, prompts, **_: next(answers))
     same, different, with_another = (behaviours.variety(None, [trial]) for _ in range(3))
     assert same == 0 and different > 0.05 and with_another == 0  # what does not show the thing does not count
+
+
+def test_single_things_are_joined_to_wide_scenes_and_exchanged(scenes, icons, held_out):
+    batches = Batches.__new__(Batches)
+    batches.pairs, batches.wide, batches.variants = Pairs(icons, held_out), SimpleNamespace(describe=scenes), 1
+    batches.latents = torch.arange(len(icons), dtype=torch.float32)[:, None, None, None, None, None].expand(-1, 11, 1, 4, 2, 2)
+    batches.grounds = torch.full((11, 4, 2, 2), -1.0)
+    latents, captions = batches.joined(200, random.Random(0))
+    assert latents.shape == (400, 4, 2, 4) and len(captions) == 400
+    assert torch.equal(latents[1::2], torch.cat([latents[::2, ..., 2:], latents[::2, ..., :2]], dim=-1))
+    left, right = latents[:, 0, 0, 0], latents[:, 0, 0, 3]
+    alone = (left < 0) | (right < 0)
+    assert 0.35 < alone.float().mean() < 0.55 and not ((left < 0) & (right < 0)).any() and not (left == right).any()
+    for said, is_alone, bare in zip(captions, alone, left < 0):
+        if is_alone and ("left" in said or "right" in said):
+            assert ("on the right" in said) == bool(bare), said

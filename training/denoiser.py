@@ -19,16 +19,18 @@ from transformers import CLIPModel, CLIPTokenizer
 from sd_helpers.models import EMBEDDED_FOLDER
 
 from .clip import WIDTH, Pairs, packaged
-from .data import COLOURS, HeldOut, Icons, concept_set
+from .data import BACKGROUND_NAMES, COLOURS, HeldOut, Icons, concept_set
 from .fit import fit
 from .pool import Pool
 from .presets import Preset, Stage
-from .scenes import Scenes
+from .scenes import Scene, Scenes, Thing
 
 SCHEDULE = dict(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", num_train_timesteps=1000, steps_offset=1)
 EMPTY_CAPTIONS = 0.1  # what classifier-free guidance needs
 FALSE_CAPTIONS = 0.12  # are another picture's, as captions from the web often are: guidance then has something to make up for
-WIDE_STEPS = 0.4  # of all, with half the pictures each
+WIDE_STEPS = 0.5  # of all, with half the pictures each
+JOINED = 0.75  # of them are put together from single things, with fewer surprises than scenes hold: sides are learned there
+PAIRS = 0.55  # of those put together; the others show one thing in its half, and teach what "left" is
 SCENES = 0.35  # of the square pictures; the others show one thing in the middle
 STYLED_CAPTIONS = 0.6  # name a style
 
@@ -121,6 +123,9 @@ class Batches:
         if not kept.exists():
             save_file({"latents": cache_latents(vae, icons, preset.variants).cpu().half().contiguous()}, kept)
         self.latents = load_file(kept)["latents"].float().to(device)
+        with torch.no_grad():
+            plain = COLOURS[:, :, None, None].expand(-1, -1, preset.size, preset.size).to(device)
+            self.grounds = vae.encode(plain).latent_dist.mean.float() * vae.config.scaling_factor  # (backgrounds, 4, h, w)
         self.square, self.wide = (
             Pool(Scenes(icons, HeldOut()), vae, preset.scenes, wide, work, device) for wide in (False, True)
         )
@@ -130,9 +135,10 @@ class Batches:
         rng = random.Random(int(torch.randint(2**62, (1,), generator=generator)))
         is_wide = rng.random() < WIDE_STEPS
         if is_wide:
-            alone = 0
-            positions, captions = self.wide.draw(count // 2, rng)
-            latents = self.wide.latents[positions].float()
+            alone, (latents, captions) = (
+                0,
+                self.joined(count // 4, rng) if rng.random() < JOINED else self.pooled(count // 2, rng),
+            )
         else:
             alone = count - round(count * SCENES)
             index, background, captions = self.pairs.draw(alone, rng, styled=STYLED_CAPTIONS)
@@ -144,6 +150,32 @@ class Batches:
         noise = shared(torch.randn(latents.shape, generator=generator), alone).to(self.device)
         timesteps = shared(draw_timesteps(len(latents), generator, places=is_wide), alone).to(self.device)
         return latents, noise, timesteps, self.ids(captions)
+
+    def pooled(self, count: int, rng: random.Random):
+        """Latents of wide scenes, (count, 4, h, 2 w), and captions."""
+        positions, captions = self.wide.draw(count, rng)
+        return self.wide.latents[positions].float(), captions
+
+    def joined(self, couples: int, rng: random.Random):
+        """Wide latents (2 * couples, 4, h, 2 w), each followed by the same with its halves exchanged, and captions.
+
+        They are joined of two single things on one ground, or of one and the bare ground.
+        """
+        scenes, latents, captions = self.wide.describe, [], []
+        while len(latents) < 2 * couples:
+            (icon,), (ground,), _ = self.pairs.draw(1, rng)
+            other = scenes.companion(icon, BACKGROUND_NAMES[ground], rng) if rng.random() < PAIRS else None
+            halves = [(i, self.half(i, ground, rng)) for i in (icon, other)]
+            for order in (halves, halves[::-1]):
+                things = tuple(Thing(i, x=0.5 + place) for place, (i, _) in enumerate(order) if i is not None)
+                scene = Scene("pair" if len(things) == 2 else "placed", things, BACKGROUND_NAMES[ground], wide=True)
+                latents.append(torch.cat([half for _, half in order], dim=-1))
+                captions.append(scenes.caption(scene, rng))
+        return torch.stack(latents), captions
+
+    def half(self, icon: int | None, ground: int, rng: random.Random):
+        """Latents of an icon on its ground, or of the bare ground, (4, h, w)."""
+        return self.grounds[ground] if icon is None else self.latents[icon, ground, rng.randrange(self.variants)]
 
     def ids(self, captions: list[str]):
         ids = self.tokenizer(captions, padding="max_length", max_length=77, truncation=True, return_tensors="pt").input_ids

@@ -91,6 +91,13 @@ class Scenes:
             if all(self.held_out.allows(self.icons.names[thing.icon], background) for thing in scene.things):
                 return scene
 
+    def companion(self, icon: int, background: str, rng: random.Random) -> int:
+        """Another icon that may stand beside this one, mostly of its style."""
+        while True:
+            other = rng.choice(self.by_style[self.icons.names[icon]["style"]] if rng.random() < 0.85 else self.pool)
+            if other != icon and self.held_out.allows(self.icons.names[other], background):
+                return other
+
     def _placed(self, rng, background, wide):
         column, row, width = rng.randrange(3), rng.randrange(3), 2.0 if wide else 1.0
         side = rng.uniform(0.75, 1.0) if wide else rng.choice((rng.uniform(0.3, 0.5), rng.uniform(0.5, 0.8)))
@@ -104,10 +111,8 @@ class Scenes:
         return Scene("coloured", (Thing(rng.choice(self.pool), side=side, colour=colour),), background, wide)
 
     def _pair(self, rng, background, wide):
-        style = rng.choice(list(self.by_style))
-        icons = rng.sample(self.by_style[style], 2)
-        if rng.random() < 0.15:
-            icons[1] = rng.choice(self.pool)
+        first = rng.choice(self.by_style[rng.choice(list(self.by_style))])
+        icons = first, self.companion(first, background, rng)
         colours = [None, None]
         if rng.random() < 0.3:
             some = rng.sample([name for name in BACKGROUND_NAMES if name != background], 2)
