@@ -133,6 +133,22 @@ MISTAKES: dict[str, tuple[str, dict[str, str]]] = {
             "mean.lerp_(now, 1 - self.ema)": "mean.lerp_(now, self.ema)",
         },
     ),
+    "sd_helpers/beyond/tiny_nets.py": (
+        "from_nothing",
+        {
+            "likely @ known) / (1 - alpha) ** 0.5": "likely @ known) / (1 - alpha)",
+            "alpha**0.5 * data": "data",
+            "1 / (1 + sigma**2)": "1 / (1 + sigma)",
+        },
+    ),
+    "training/denoiser.py": (
+        "training training_scenes",
+        {
+            "(1 - alphas_cumprod) / alphas_cumprod": "alphas_cumprod / (1 - alphas_cumprod)",
+            "values[begin + 1 :: 2]": "values[begin + 2 :: 2]",
+            "(halves, halves[::-1])": "(halves, halves)",
+        },
+    ),
     "sd_helpers/beyond/flow.py": (
         "flow",
         {
