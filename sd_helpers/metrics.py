@@ -59,20 +59,23 @@ class Match:
     distance: float
 
 
-def nearest_concepts(image: Image.Image, background: str | None = None, count: int = 5) -> list[Match]:
+def nearest_concepts(
+    image: Image.Image, background: str | None = None, count: int = 5, references: np.ndarray | None = None
+) -> list[Match]:
     """The `count` concepts whose icons are nearest to a picture, at 16 x 16 pixels in RGB, nearest first.
 
     Args:
         background: what the icons are laid on; None takes the picture's own, as `background_of` names it.
+        references: other pictures of all icons, in their order, once or several times over: (k * icons, 16, 16, 3), 0 to 1.
     """
     count = whole_number("count", count, 1)
     background = background_of(image) if background is None else gallery.checked_background(background)
-    references = gallery.on_background(background, COMPARED_AT)
+    references = gallery.on_background(background, COMPARED_AT) if references is None else references
     small = to_rgb(image).resize((COMPARED_AT, COMPARED_AT), Image.Resampling.BOX)
     distances = np.sqrt(((references - np.asarray(small, dtype=np.float32) / 255) ** 2).mean(axis=(1, 2, 3)))
     matches: dict[str, Match] = {}
     for position in np.argsort(distances):
-        icon = gallery.icons()[position]
+        icon = gallery.icons()[position % len(gallery.icons())]
         matches.setdefault(icon.concept, Match(icon, float(distances[position])))
         if len(matches) == count:
             break

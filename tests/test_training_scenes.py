@@ -257,3 +257,25 @@ def test_single_things_are_joined_to_wide_scenes_and_exchanged(scenes, icons, he
     for said, is_alone, bare in zip(captions, alone, left < 0):
         if is_alone and ("left" in said or "right" in said):
             assert ("on the right" in said) == bool(bare), said
+
+
+def test_a_colour_that_is_named_does_not_count_against_the_thing(icons):
+    wanted = {"prompt": "a blue fox on a white background", "things": [["fox"]]}
+    scene = Scene("coloured", (Thing(named(icons, "fox"), colour="blue"),), "white")
+    (picture,) = tensor_to_pil(pool.compose([scene], icons.rgba, 64))
+    assert behaviours.named_colours(wanted) == ["blue"]
+    assert behaviours.typed_right(picture, wanted, 1) and not behaviours.typed_right(
+        picture, wanted | {"things": [["rocket"]]}, 5
+    )
+    assert not behaviours.typed_right(picture, wanted | {"prompt": "a fox"}, 1)  # where none is named, its own counts
+    two = {"prompt": "a red apple and a green pear on a blue background", "things": [["red-apple"], ["pear"]]}
+    assert behaviours.named_colours(two) == ["red", "green"]
+    assert behaviours.named_colours({"prompt": "a fox with a yellow bus", "things": [["fox"], ["bus"]]}) == [None, "yellow"]
+
+
+def test_painted_icons_keep_their_outline():
+    (white, black), blue = (gallery.on_background(name, 16) for name in ("white", "black")), behaviours.painted("blue", "white")
+    assert blue.shape == white.shape and blue.min() >= 0 and blue.max() <= 1
+    ground = (white == 1).all(axis=-1) & (np.abs(black - black[0, 0, 0]) < 1e-3).all(axis=-1)
+    assert np.abs(blue[ground] - 1).max() < 0.02
+    assert (blue[~ground][:, 2] >= blue[~ground][:, 0] - 0.02).mean() > 0.99

@@ -1,9 +1,12 @@
 """What is in a picture, and where: things are cut out by what differs from the ground and brought to one size before the nearest
-icon is sought, so that neither place nor size counts against them."""
+icon is sought, so that neither place nor size counts against them. Nor does a colour that the prompt names: icons are then sought
+in their own colours and in that one."""
 
+import functools
 import itertools
 import json
 import random
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +14,16 @@ import torch
 from PIL import Image
 from scipy import ndimage
 
-from sd_helpers import generate
+from sd_helpers import gallery, generate
 from sd_helpers.beyond.probes import watch_attention
 from sd_helpers.gallery import BACKGROUNDS
-from sd_helpers.metrics import background_of, nearest_concepts
+from sd_helpers.metrics import COMPARED_AT, background_of, nearest_concepts
 from sd_helpers.pictures import to_rgb
 from sd_helpers.text import embed_prompt
 
 from .captions import with_article
 from .data import Icons
-from .pool import compose
+from .pool import compose, recoloured
 from .scenes import Scene, Thing
 from .trials import Trial
 
@@ -57,10 +60,28 @@ def cut_out(picture: Image.Image, mask: np.ndarray, side: int = 128) -> Image.Im
     return square.resize((side, side), Image.Resampling.BICUBIC)
 
 
-def concepts_in(picture: Image.Image, mask: np.ndarray | None = None, count: int = 5) -> list[str]:
-    """The concepts nearest to what a mask cuts out of a picture, by default everything that differs from the ground."""
-    cut = cut_out(picture, thing_mask(picture) if mask is None else mask)
-    return [match.icon.concept for match in nearest_concepts(cut, background_of(picture), count)] if cut else []
+def concepts_in(picture: Image.Image, mask: np.ndarray | None = None, count: int = 5, colour: str | None = None) -> list[str]:
+    """The concepts nearest to what a mask cuts out of a picture, by default everything that differs from the ground.
+
+    With a `colour`, icons painted in it count, too.
+    """
+    cut, ground = cut_out(picture, thing_mask(picture) if mask is None else mask), background_of(picture)
+    if cut is None:
+        return []
+    references = np.concatenate([gallery.on_background(ground, COMPARED_AT), painted(colour, ground)]) if colour else None
+    return [match.icon.concept for match in nearest_concepts(cut, ground, count, references)]
+
+
+@functools.cache
+def painted(colour: str, background: str) -> np.ndarray:
+    """All icons of the gallery, painted in one colour as training paints them, on a background: (icons, 16, 16, 3), 0 to 1."""
+    white, black = (gallery.on_background(name, COMPARED_AT) for name in ("white", "black"))
+    ends = [np.array(BACKGROUNDS[name], dtype=np.float32) / 255 for name in ("white", "black")]
+    share = ((white - black) / (ends[0] - ends[1])).mean(axis=-1, keepdims=True)  # of the ground that shows through
+    icons = np.concatenate([black - share * ends[1], 1 - share], axis=-1).clip(0, 1)
+    drawn = torch.stack([recoloured(icon, colour) for icon in torch.from_numpy(icons).movedim(-1, 1)])  # (icons, 4, 16, 16)
+    ground = torch.tensor(BACKGROUNDS[background])[:, None, None] / 255
+    return (drawn[:, :3] + ground * (1 - drawn[:, 3:])).movedim(1, -1).numpy()
 
 
 def largest(mask: np.ndarray) -> np.ndarray:
@@ -79,13 +100,22 @@ def halves(mask: np.ndarray) -> list[np.ndarray]:
 
 def typed_right(picture: Image.Image, trial: dict, count: int) -> bool:
     """Whether a picture shows all that a typed prompt names, among the `count` nearest concepts."""
-    mask = thing_mask(picture)
+    mask, colours = thing_mask(picture), named_colours(trial)
     if len(trial["things"]) == 1:
-        found = concepts_in(picture, largest(mask) if trial["prompt"].split()[0] in NUMBERS else mask, count)
-        return bool(set(found) & set(trial["things"][0]))
-    found = [set(concepts_in(picture, half, count)) for half in halves(mask)]
-    first, second = (set(thing) for thing in trial["things"])
-    return bool((found[0] & first and found[1] & second) or (found[0] & second and found[1] & first))
+        mask = largest(mask) if trial["prompt"].split()[0] in NUMBERS else mask
+        return bool(set(concepts_in(picture, mask, count, colours[0])) & set(trial["things"][0]))
+    shown = [
+        [bool(set(concepts_in(picture, half, count, colour)) & set(thing)) for thing, colour in zip(trial["things"], colours)]
+        for half in halves(mask)
+    ]
+    return (shown[0][0] and shown[1][1]) or (shown[0][1] and shown[1][0])
+
+
+def named_colours(trial: dict) -> list[str | None]:
+    """The colour that a prompt names for each of its things, None where it names none; that of the ground is no thing's."""
+    text = trial["prompt"].split(" on a")[0]
+    parts = re.split(r" and | next to | beside | with | to the (?:left|right) of ", text) if len(trial["things"]) == 2 else [text]
+    return [next((word for word in part.split() if word in BACKGROUNDS), None) for part in parts]
 
 
 def specks(picture: Image.Image) -> float:
@@ -203,6 +233,9 @@ def measured(components, icons: Icons, count: int = 200, **drawing) -> dict[str,
         for name, two in (("one thing", False), ("two things", True)):
             chosen = [typed_right(p, t, top) for p, t in zip(pictures, TYPED) if (len(t["things"]) == 2) == two]
             share[f"typed prompts, {name}, top {top}"] = np.mean(chosen)
+
+    painted_ones = [(p, named_colours(t)[0]) for p, t in zip(pictures, TYPED) if len(t["things"]) == 1 and named_colours(t)[0]]
+    share["typed prompts, one thing in the colour named"] = np.mean([colour_of(p, thing_mask(p)) == c for p, c in painted_ones])
 
     trials = pair_trials(icons, count, seed=0)
     found = [[set(concepts_in(p, half)) for half in halves(thing_mask(p))] for p in drawn(trials)]
