@@ -135,10 +135,8 @@ class Batches:
         rng = random.Random(int(torch.randint(2**62, (1,), generator=generator)))
         is_wide = rng.random() < WIDE_STEPS
         if is_wide:
-            alone, (latents, captions) = (
-                0,
-                self.joined(count // 4, rng) if rng.random() < JOINED else self.pooled(count // 2, rng),
-            )
+            alone = 0
+            latents, captions = self.joined(count // 4, rng) if rng.random() < JOINED else self.pooled(count // 2, rng)
         else:
             alone = count - round(count * SCENES)
             index, background, captions = self.pairs.draw(alone, rng, styled=STYLED_CAPTIONS)
