@@ -194,6 +194,7 @@ def fit_averaged(module: NoisePrediction, loss_of, stage: Stage, name: str, pres
     """Train as `fit` does and return the module with its averaged weights; ten of them on the way go to a curve folder."""
     if device == "cpu":  # the fused attention's backward pass takes a third of the time there; the plain one a tenth
         module.unet.set_attn_processor(AttnProcessor())
+        module.text_encoder.set_attn_implementation("eager")
     ema = EMAModel(module.parameters(), decay=0.9995, use_ema_warmup=True, power=0.75, foreach=True)
     names = [name for name, _ in module.named_parameters()]
     curve = work / f"{name}{preset.suffix}-curve"

@@ -126,7 +126,8 @@ class Pool:
         latents, small = [], []
         for number, pictures in enumerate(composed(self.scenes, icons.rgba.cpu(), size)):
             pictures = pictures.to(device)
-            encoded = vae.encode(pictures).latent_dist.mean.float() * vae.config.scaling_factor
+            with torch.autocast(torch.device(device).type, torch.bfloat16):  # as in `cache_latents`
+                encoded = vae.encode(pictures).latent_dist.mean.float() * vae.config.scaling_factor
             latents.append(encoded.half().cpu())
             small.append(((letterboxed(pictures, PICTURE_SIZE) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu())
             if number % 100 == 0:

@@ -97,15 +97,20 @@ def learning_curve(components, folder: Path, trials: list[Trial], guidance_scale
     """Scores of the U-Nets and text encoders that the denoiser's training left on its way: their steps and rows."""
     steps, rows = [], []
     for file in sorted(folder.glob("*.safetensors")):
-        parts = {name: copy.deepcopy(getattr(components, name)) for name in ("unet", "text_encoder")}
-        weights = load_file(file)
-        for name, part in parts.items():
-            own = {key.removeprefix(f"{name}."): value.float() for key, value in weights.items() if key.startswith(f"{name}.")}
-            part.load_state_dict(own)
         steps.append(int(file.stem))
-        rows.append(score(draw(dataclasses.replace(components, **parts), trials, guidance_scale), trials))
+        rows.append(score(draw(on_the_way(components, file), trials, guidance_scale), trials))
         print(f"sheets: step {steps[-1]}: " + ", ".join(f"{k} {v:.2f}" for k, v in rows[-1].items()), flush=True)
     return steps, rows
+
+
+def on_the_way(components, file: Path):
+    """The components with the averaged weights that the denoiser's training left in a file."""
+    parts = {name: copy.deepcopy(getattr(components, name)) for name in ("unet", "text_encoder")}
+    weights = load_file(file)
+    for name, part in parts.items():
+        own = {key.removeprefix(f"{name}."): value.float() for key, value in weights.items() if key.startswith(f"{name}.")}
+        part.load_state_dict(own)
+    return dataclasses.replace(components, **parts)
 
 
 def plot(steps: list[int], rows: list[dict]) -> Figure:
