@@ -9,7 +9,7 @@ NPM := $(shell node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 
 # Containers often have no other user than root, whom Jupyter refuses unless told otherwise.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help env lab test test-changed test-machines test-browser mutants notebooks bench train lint site-tools site site-single test-site
+.PHONY: help env lab test test-changed test-machines test-browser test-hub mutants notebooks bench train lint site-tools site site-single test-site
 
 help:
 	@echo "make lab        install, then open JupyterLab on the first notebook"
@@ -17,6 +17,7 @@ help:
 	@echo "make test-changed  run only what can have been broken by what differs from main"
 	@echo "make test-machines  re-run every notebook as other machines would compute it, and list what is thin"
 	@echo "make test-browser  open every notebook, the page and the book in headless Chromium and move every control"
+	@echo "make test-hub   sign six learners in on the classroom's hub, by headless Chromium, and have two run everything"
 	@echo "make site       build the page that draws by itself, and the book, into site/dist (needs Node 20 or later)"
 	@echo "make site-single  the page as one file, site/dist/emoji-sd.html, that works from a stick"
 	@echo "make test-site  compare what the page draws with what Python draws"
@@ -58,6 +59,11 @@ test-browser: env $(if $(NPM),site)
 	@$(if $(NPM),,echo "Node 20 or later, with npm, was not found: the page and the book are not tested.")
 	$(BIN)/python -m pytest browser -p no:cacheprovider -n auto
 	$(if $(NPM),$(BIN)/python -m pytest site/browser -p no:cacheprovider -n auto)
+
+# Six learners sign in at once, as in a class: a minute or two, and about 5 GB of memory.
+test-hub: env
+	$(BIN)/pip install --quiet --disable-pip-version-check -r classroom/requirements-hub.txt
+	$(BIN)/python -m pytest browser/test_hub.py -p no:cacheprovider
 
 site-tools: .venv/site-installed
 

@@ -23,6 +23,7 @@ What it does not protect against:
 - a full disk, and all cores taken by one.
 """
 
+import json
 import os
 import secrets
 import shutil
@@ -38,6 +39,7 @@ HUB = Path(os.environ.get("SD_HUB_FOLDER") or Path.home() / "sd-hub").resolve()
 PORT = int(os.environ.get("SD_HUB_PORT", 8000))
 CERT, KEY = os.environ.get("SD_HUB_CERT"), os.environ.get("SD_HUB_KEY")
 MEMORY = float(os.environ.get("SD_HUB_MEMORY", 3))  # gigabytes, of one process
+STARTING = 180  # seconds that a server may take to start: thirty at once
 IDLE_KERNEL, IDLE_SERVER = 60 * 60, 2 * 60 * 60  # seconds
 
 
@@ -76,6 +78,10 @@ for path in filter(None, (CERT, KEY)):
 
 HUB.mkdir(parents=True, exist_ok=True)
 os.chmod(HUB, 0o700)
+page_config = HUB / "config" / "labconfig" / "page_config.json"
+page_config.parent.mkdir(parents=True, exist_ok=True)
+# Neither news nor updates are for a class, and the question whether they should be fetched covers the cells.
+page_config.write_text(json.dumps({"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}))
 write_student_edition(HUB / "student", with_package=False)
 
 c = get_config()  # noqa: F821
@@ -86,7 +92,8 @@ c.JupyterHub.bind_url = ADDRESS
 c.JupyterHub.hub_ip, c.JupyterHub.hub_port = "127.0.0.1", PORT + 1
 c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{PORT + 2}"
 c.ConfigurableHTTPProxy.command = [sys.executable, "-c", "from configurable_http_proxy.cli import main; main()"]
-c.ConfigurableHTTPProxy.command += ["--log-level=WARNING"]
+# The page that waits for a server would give up after the proxy's 20 seconds, and never learn that the server is there.
+c.ConfigurableHTTPProxy.command += ["--log-level=WARNING", f"--proxy-timeout={1000 * (STARTING + 20)}"]
 c.ConfigurableHTTPProxy.pid_file = str(HUB / "proxy.pid")
 c.JupyterHub.db_url = f"sqlite:///{HUB / 'hub.sqlite'}"
 c.JupyterHub.cookie_secret_file = str(HUB / "cookie_secret")
@@ -105,8 +112,9 @@ c.Spawner.pre_spawn_hook = hand_out
 c.Spawner.cmd = [sys.executable, "-m", "jupyterhub.singleuser"]
 c.Spawner.default_url = f"/lab/tree/{FOLDER}/00_the_whole_thing.ipynb"
 c.Spawner.notebook_dir = "~"
-c.Spawner.start_timeout = c.Spawner.http_timeout = 180  # thirty at once
+c.Spawner.start_timeout = c.Spawner.http_timeout = STARTING
 c.Spawner.environment = {
+    "JUPYTER_CONFIG_PATH": str(HUB / "config"),
     "OMP_NUM_THREADS": "1",  # docs/scaling.md says why
     "GOMP_SPINCOUNT": "300",
     "HF_HUB_OFFLINE": "1",
@@ -118,8 +126,6 @@ c.Spawner.args = [
     "--MappingKernelManager.cull_connected=True",  # an open tab does not keep a kernel
     f"--ServerApp.shutdown_no_activity_timeout={IDLE_SERVER}",
     "--ServerApp.log_level=ERROR",
-    "--LabApp.news_url=None",
-    "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     *(["--allow-root"] if hasattr(os, "getuid") and os.getuid() == 0 else []),
 ]
 

@@ -1,6 +1,7 @@
 """The hub's configuration, read as JupyterHub reads it; a hub itself is not started here."""
 
 import contextlib
+import json
 import os
 import re
 import stat
@@ -33,6 +34,13 @@ def load(tmp_path, monkeypatch, capsys):
         return names["c"], names, capsys.readouterr().out
 
     return loaded
+
+
+def test_the_proxy_waits_as_long_as_a_server_may_take_to_start(load):
+    """Its own 20 seconds are less than six servers need on two cores: the page that waits then never moves on."""
+    c, _, _ = load()
+    (waits,) = (a for a in c.ConfigurableHTTPProxy.command if a.startswith("--proxy-timeout="))
+    assert int(waits.split("=")[1]) > 1000 * c.Spawner.start_timeout
 
 
 def test_it_listens_on_this_computer_only(load):
@@ -78,10 +86,13 @@ def test_names_that_may_be_folders(load, name, allowed):
     assert bool(re.fullmatch(load()[0].Authenticator.username_pattern, name)) == allowed
 
 
-def test_kernels_are_polite_and_culled_and_there_is_no_news(load):
+def test_kernels_are_polite_and_culled_and_there_is_no_news(load, tmp_path):
     c, _, _ = load()
+    page = json.loads((tmp_path / "hub/config/labconfig/page_config.json").read_text())
+    assert page["disabledExtensions"]["@jupyterlab/apputils-extension:announcements"]
+    assert c.Spawner.environment["JUPYTER_CONFIG_PATH"] == str(tmp_path / "hub/config")
     assert c.Spawner.environment["OMP_NUM_THREADS"] == "1" and c.Spawner.environment["HF_HUB_OFFLINE"] == "1"
-    assert "--MappingKernelManager.cull_connected=True" in c.Spawner.args and "--LabApp.news_url=None" in c.Spawner.args
+    assert "--MappingKernelManager.cull_connected=True" in c.Spawner.args
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit is for Linux")
