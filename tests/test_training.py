@@ -201,7 +201,7 @@ def test_a_killed_run_ends_with_the_weights_of_an_unbroken_one(tmp_path, capsys)
         ema = EMAModel(module.parameters(), decay=0.9)
         steps = []
 
-        def loss_of(module, count, generator):
+        def loss_of(module, count, generator, done):
             steps.append(1)
             if len(steps) == die_at:
                 raise KeyboardInterrupt
@@ -312,7 +312,7 @@ def test_the_worst_failure_comes_first(tmp_path):
 def test_a_learning_curve_is_left_on_the_way(tmp_path):
     steps = []
     stage = Stage(steps=20, batch=2, lr=0.1, warmup=2)
-    fit(torch.nn.Linear(3, 1), lambda m, n, g: m(torch.randn(n, 3, generator=g)).square().mean(), stage, tmp_path / "run",
+    fit(torch.nn.Linear(3, 1), lambda m, n, g, _: m(torch.randn(n, 3, generator=g)).square().mean(), stage, tmp_path / "run",
         report=20, snapshot=steps.append)  # fmt: skip
     assert steps == list(range(2, 21, 2))
 
@@ -321,12 +321,12 @@ def test_a_run_may_end_before_its_learning_rate_does(tmp_path):
     steps = []
     stage = Stage(steps=24, stop=10, batch=2, lr=0.1, warmup=2)
 
-    def loss_of(module, count, generator):
-        steps.append(1)
+    def loss_of(module, count, generator, done):
+        steps.append(done)
         return module(torch.randn(count, 3, generator=generator)).square().mean()
 
     fit(torch.nn.Linear(3, 1), loss_of, stage, tmp_path / "run", report=5)
-    assert len(steps) == stage.end == 10 and (tmp_path / "run" / "step-0000010").is_dir()
+    assert steps == [step / 24 for step in range(10)] and (tmp_path / "run" / "step-0000010").is_dir()
     assert learning_rate(stage, 10) == learning_rate(Stage(steps=24, batch=2, lr=0.1, warmup=2), 10)
 
 

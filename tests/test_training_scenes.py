@@ -1,5 +1,6 @@
 """Scenes for training: what captions say is what is drawn, and what evaluation finds in a picture is what is there."""
 
+import contextlib
 import json
 import random
 from collections import Counter
@@ -18,7 +19,7 @@ from sd_helpers.metrics import letterboxed
 from training import behaviours, pool
 from training.clip import Pairs
 from training.data import BACKGROUND_NAMES
-from training.denoiser import EMPTY_CAPTIONS, FALSE_CAPTIONS, Batches, loosened
+from training.denoiser import EMPTY_CAPTIONS, FALSE_CAPTIONS, Batches, loosened, mix_at
 from training.scenes import NUMBERS, SHARES, Scene, Scenes, Thing, plural_of
 from training.trials import Trial
 
@@ -248,7 +249,7 @@ def test_single_things_are_joined_to_wide_scenes_and_exchanged(scenes, icons, he
     batches.pairs, batches.wide, batches.variants = Pairs(icons, held_out), SimpleNamespace(describe=scenes), 1
     batches.latents = torch.arange(len(icons), dtype=torch.float32)[:, None, None, None, None, None].expand(-1, 11, 1, 4, 2, 2)
     batches.grounds = torch.full((11, 4, 2, 2), -1.0)
-    latents, captions = batches.joined(200, random.Random(0))
+    latents, captions = batches.joined(200, random.Random(0), pairs=0.55)
     assert latents.shape == (400, 4, 2, 4) and len(captions) == 400
     assert torch.equal(latents[1::2], torch.cat([latents[::2, ..., 2:], latents[::2, ..., :2]], dim=-1))
     left, right = latents[:, 0, 0, 0], latents[:, 0, 0, 3]
@@ -257,6 +258,31 @@ def test_single_things_are_joined_to_wide_scenes_and_exchanged(scenes, icons, he
     for said, is_alone, bare in zip(captions, alone, left < 0):
         if is_alone and ("left" in said or "right" in said):
             assert ("on the right" in said) == bool(bare), said
+
+
+def test_most_steps_are_for_sides_at_first():
+    """In the first third half of the steps show a wide canvas, three in four of these put together; later a quarter does."""
+
+    class Drawn(Batches):
+        def __init__(self):
+            self.said = []
+
+        def joined(self, couples, rng, pairs):
+            self.said.append("joined")
+            raise StopIteration
+
+        def pooled(self, count, rng):
+            self.said.append("pooled")
+            raise StopIteration
+
+    shares = []
+    for mix in (mix_at(0.3), mix_at(0.4)):
+        batches = Drawn()
+        for seed in range(400):
+            with contextlib.suppress(StopIteration, AttributeError):  # the latter for a square step, which needs pictures
+                batches.draw(16, torch.Generator().manual_seed(seed), mix)
+        shares.append([batches.said.count(kind) / 400 for kind in ("joined", "pooled")])
+    assert shares[0] == pytest.approx([0.375, 0.125], abs=0.05) and shares[1] == pytest.approx([0.0625, 0.1875], abs=0.05)
 
 
 def test_a_colour_that_is_named_does_not_count_against_the_thing(icons):

@@ -69,7 +69,7 @@ def train(preset: Preset, work: Path, device: str) -> None:
     pool = icons.indices(HeldOut())
     side = preset.size // preset.factor
 
-    def loss_of(module, count, generator):
+    def loss_of(module, count, generator, done):
         pictures = draw_pictures(icons, pool, count, generator)
         return module(pictures, torch.randn(count, 4, side, side, generator=generator).to(device))
 

@@ -147,7 +147,7 @@ def fit_contrast(clip: CLIPModel, name: str, stage: Stage, preset: Preset, work:
     vae = AutoencoderKL.from_pretrained(work / "vae").to(device).eval()
     pools = [Pool(Scenes(icons, HeldOut()), vae, preset.scenes, wide, work, device) for wide in (False, True)]
 
-    def loss_of(module, count, generator):
+    def loss_of(module, count, generator, done):
         seed = int(torch.randint(2**62, (1,), generator=generator))
         rng, alone = random.Random(seed), count // 3
         index, background, captions = pairs.draw(alone, rng, families=FAMILIES)

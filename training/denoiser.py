@@ -5,6 +5,7 @@ frozen. CLIP saw hundreds of millions of pictures, and knows words well enough f
 """
 
 import random
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -28,11 +29,27 @@ from .scenes import Scene, Scenes, Thing
 SCHEDULE = dict(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", num_train_timesteps=1000, steps_offset=1)
 EMPTY_CAPTIONS = 0.1  # what classifier-free guidance needs
 FALSE_CAPTIONS = 0.12  # are another picture's, as captions from the web often are: guidance then has something to make up for
-WIDE_STEPS = 0.5  # of all, with half the pictures each
-JOINED = 0.75  # of them are put together from single things, with fewer surprises than scenes hold: sides are learned there
-PAIRS = 0.55  # of those put together; the others show one thing in its half, and teach what "left" is
-SCENES = 0.35  # of the square pictures; the others show one thing in the middle
-STYLED_CAPTIONS = 0.6  # name a style
+
+
+@dataclass(frozen=True)
+class Mix:
+    """What the steps show, in shares of 0 to 1."""
+
+    wide: float  # of all steps show a wide canvas, half as many pictures
+    joined: float  # of these steps: put together from single things, with fewer surprises than scenes hold
+    pairs: float  # of what is put together: two things; the rest is one thing in its half
+    scenes: float  # of the square pictures; the others show one thing in the middle
+    styled: float  # of the captions of one thing in the middle name a style
+
+
+SIDES_FIRST = Mix(wide=0.5, joined=0.75, pairs=0.55, scenes=0.35, styled=0.6)  # teaches what "left" is, see README.md
+THEN_ALL = Mix(wide=0.25, joined=0.25, pairs=0.65, scenes=0.32, styled=0.68)
+SIDES = 1 / 3  # of the steps belong to the first
+
+
+def mix_at(done: float) -> Mix:
+    """What is shown when a share of `done` of the steps lies behind."""
+    return SIDES_FIRST if done < SIDES else THEN_ALL
 
 
 def build(preset: Preset) -> UNet2DConditionModel:
@@ -131,15 +148,15 @@ class Batches:
         )
         print(f"denoiser: {len(icons)} icons, {self.latents.numel() * 4 / 1e6:.0f} MB of latents cached", flush=True)
 
-    def draw(self, count: int, generator):
+    def draw(self, count: int, generator, mix: Mix = THEN_ALL):
         rng = random.Random(int(torch.randint(2**62, (1,), generator=generator)))
-        is_wide = rng.random() < WIDE_STEPS
+        is_wide = rng.random() < mix.wide
         if is_wide:
-            alone = 0
-            latents, captions = self.joined(count // 4, rng) if rng.random() < JOINED else self.pooled(count // 2, rng)
+            alone, joined = 0, rng.random() < mix.joined
+            latents, captions = self.joined(count // 4, rng, mix.pairs) if joined else self.pooled(count // 2, rng)
         else:
-            alone = count - round(count * SCENES)
-            index, background, captions = self.pairs.draw(alone, rng, styled=STYLED_CAPTIONS)
+            alone = count - round(count * mix.scenes)
+            index, background, captions = self.pairs.draw(alone, rng, styled=mix.styled)
             variant = torch.randint(self.variants, (alone,), generator=generator).to(self.device)
             positions, said = self.square.draw(count - alone, rng)
             latents = torch.cat([self.latents[index, background, variant], self.square.latents[positions].float()])
@@ -154,15 +171,15 @@ class Batches:
         positions, captions = self.wide.draw(count, rng)
         return self.wide.latents[positions].float(), captions
 
-    def joined(self, couples: int, rng: random.Random):
+    def joined(self, couples: int, rng: random.Random, pairs: float):
         """Wide latents (2 * couples, 4, h, 2 w), each followed by the same with its halves exchanged, and captions.
 
-        They are joined of two single things on one ground, or of one and the bare ground.
+        They are joined of two single things on one ground, a share of `pairs`, or of one and the bare ground.
         """
         scenes, latents, captions = self.wide.describe, [], []
         while len(latents) < 2 * couples:
             (icon,), (ground,), _ = self.pairs.draw(1, rng)
-            other = scenes.companion(icon, BACKGROUND_NAMES[ground], rng) if rng.random() < PAIRS else None
+            other = scenes.companion(icon, BACKGROUND_NAMES[ground], rng) if rng.random() < pairs else None
             halves = [(i, self.half(i, ground, rng)) for i in (icon, other)]
             for order in (halves, halves[::-1]):
                 things = tuple(Thing(i, x=0.5 + place) for place, (i, _) in enumerate(order) if i is not None)
@@ -213,8 +230,8 @@ def fit_averaged(module: NoisePrediction, loss_of, stage: Stage, name: str, pres
 def train(preset: Preset, work: Path, device: str) -> None:
     batches = Batches(preset, work, device)
 
-    def loss_of(module, count, generator):
-        return module(*batches.draw(count, generator))
+    def loss_of(module, count, generator, done):
+        return module(*batches.draw(count, generator, mix_at(done)))
 
     torch.manual_seed(0)
     unet, clip = build(preset), packaged() if preset.further else CLIPModel.from_pretrained(work / "clip")

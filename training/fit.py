@@ -23,7 +23,8 @@ def fit(module, loss_of, stage: Stage, folder: Path, *, precision="no", ema=None
         snapshot=None):  # fmt: skip
     """Train `module` up to stage.end steps and return it; a killed run goes on where its last checkpoint was.
 
-    `loss_of(module, batch_size, generator)` draws a batch and returns the loss. All chance in it must come from
+    `loss_of(module, batch_size, generator, done)` draws a batch and returns the loss; `done` is the share of the steps that lie
+    behind, 0 to 1. All chance in it must come from
     `generator`, which is seeded by the step's number alone: that is what makes a resumed run equal an unbroken one.
     `ema` is a diffusers EMAModel over the module's parameters, stepped and saved along. `snapshot(step)` is called ten times
     on the way, for a learning curve.
@@ -45,7 +46,7 @@ def fit(module, loss_of, stage: Stage, folder: Path, *, precision="no", ema=None
         shard = progress.step * accelerator.num_processes + accelerator.process_index
         generator = torch.Generator().manual_seed(seed * 1_000_000_007 + shard)
         with accelerator.autocast():
-            loss = loss_of(module, stage.batch // accelerator.num_processes, generator)
+            loss = loss_of(module, stage.batch // accelerator.num_processes, generator, progress.step / stage.steps)
         accelerator.backward(loss)
         accelerator.clip_grad_norm_(module.parameters(), 1.0)
         optimizer.step()

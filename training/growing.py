@@ -57,7 +57,7 @@ def train(preset: Preset, work: Path, device: str) -> None:
     small = AutoencoderKL.from_pretrained(work / "vae-small").to(device).eval().requires_grad_(False)
     side = preset.size // preset.factor
 
-    def loss_of(module, count, generator):
+    def loss_of(module, count, generator, done):
         pictures = draw_pictures(icons, pool, count, generator)
         with torch.no_grad():
             given = small.encode(F.avg_pool2d(pictures, 2)).latent_dist
