@@ -50,7 +50,7 @@ def exercise_1(darkness_loss):
         moving = pixels.clone().requires_grad_()
         slope = darkness_loss(moving)
     expect(slope.requires_grad, "Right numbers, but no gradient gets through: compute them in torch, without detach or numpy.")
-    return "Steer by it, and it will be night."
+    return "Steer by it, and see whether night falls."
 
 
 @exercise

@@ -27,7 +27,7 @@ def steering():
         state.bottom,
         colour=RED,
         width=2.5,
-        label="the gradient: which way would the loss fall?",
+        label="the gradient: which way does the loss rise?",
         above=-15,
     )
     d.arrow(state.top, (76, 34), (404, 34), clean.top, colour=FAINT)
