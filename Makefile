@@ -57,7 +57,7 @@ test-machines: env
 # Without Node there is no page to test, but there are notebooks.
 test-browser: env $(if $(NPM),site)
 	@$(if $(NPM),,echo "Node 20 or later, with npm, was not found: the page and the book are not tested.")
-	$(BIN)/python -m pytest browser -p no:cacheprovider -n auto
+	$(BIN)/python -m pytest browser --ignore browser/test_hub.py -p no:cacheprovider -n auto
 	$(if $(NPM),$(BIN)/python -m pytest site/browser -p no:cacheprovider -n auto)
 
 # Six learners sign in at once, as in a class: a minute or two, and about 5 GB of memory.

@@ -34,10 +34,8 @@ def chromium() -> str | None:
 
 
 @pytest.fixture(scope="session")
-def lab(tmp_path_factory):
+def lab(browser, tmp_path_factory):
     """The address of a JupyterLab that serves a copy of the notebooks, with settings of its own."""
-    if not chromium():
-        pytest.exit(GET_CHROMIUM, returncode=1)
     home = tmp_path_factory.mktemp("lab")
     shutil.copytree(ROOT / "notebooks", home / "notebooks", ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
     for path in (home / "notebooks").rglob("*.ipynb"):
@@ -99,8 +97,10 @@ def wait_for(address: str, server: subprocess.Popen, log: Path, seconds: float =
 
 
 @pytest.fixture(scope="session")
-def browser(lab):
+def browser():
     """Headless Chromium."""
+    if not chromium():
+        pytest.exit(GET_CHROMIUM, returncode=1)
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

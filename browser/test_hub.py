@@ -11,10 +11,10 @@ import time
 import psutil
 import pytest
 from playwright.sync_api import Page, expect
-from test_notebooks import PROMPTS, RUNNING, no_errors
+from test_notebooks import RUNNING, finished, no_errors, press_run_all
 
 from classroom.student import FOLDER
-from conftest import ROOT, SETTINGS, chromium, wait_for
+from conftest import ROOT, SETTINGS, wait_for
 
 pytest.importorskip("jupyterhub", reason="the classroom's hub is not installed; `make test-hub` installs and tries it")
 RUNNERS, OTHERS = ("ann", "ben"), ("cleo", "dan", "eve", "finn")
@@ -57,29 +57,18 @@ def hub(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def chrome(hub):
-    """Headless Chromium, without the JupyterLab that the other tests need."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox", "--disable-dev-shm-usage"])
-        yield started
-        started.close()
-
-
-@pytest.fixture(scope="module")
-def learners(hub, chrome) -> dict[str, Page]:
+def learners(hub, browser) -> dict[str, Page]:
     """Six windows, each signed in under another name and looking at notebook 00."""
-    pages = {name: begin(chrome, hub, name) for name in NAMES}
+    pages = {name: begin(browser, hub, name) for name in NAMES}
     for page in pages.values():
         opened(page)
     return pages
 
 
-def begin(chrome, hub, name: str, password: str | None = None) -> Page:
+def begin(browser, hub, name: str, password: str | None = None) -> Page:
     """A window of its own in which somebody has signed in; JupyterLab may still be starting."""
     address, folder = hub
-    page = chrome.new_context(viewport={"width": 1366, "height": 768}).new_page()
+    page = browser.new_context(viewport={"width": 1366, "height": 768}).new_page()
     page.goto(address)
     page.fill("#username_input", name)
     page.fill("#password_input", password or (folder / "password").read_text())
@@ -91,15 +80,6 @@ def opened(page: Page) -> None:
     """Waits until the notebook is there and its kernel has connected."""
     expect(page.locator(".jp-Notebook .jp-CodeCell").first).to_be_visible(timeout=180_000)
     expect(page.locator("#jp-main-statusbar")).to_contain_text("| Idle", timeout=120_000)
-
-
-def press_run_all(page: Page) -> None:
-    page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-
-
-def finished(page: Page) -> bool:
-    return all(prompt.strip("[]:").isdigit() for prompt in page.evaluate(PROMPTS))
 
 
 def loading_cell(page: Page):
@@ -132,8 +112,8 @@ def megabytes(found: list[psutil.Process]) -> int:
     return round(sum(process.memory_full_info().uss for process in found) / 1e6)
 
 
-def test_a_wrong_password_is_refused(hub, chrome):
-    page = begin(chrome, hub, "ann", password="wrong")
+def test_a_wrong_password_is_refused(hub, browser):
+    page = begin(browser, hub, "ann", password="wrong")
     expect(page.get_by_text("Invalid username or password")).to_be_visible()
 
 
@@ -175,7 +155,7 @@ def test_a_killed_kernel_comes_back(hub, learners):
     assert [process.pid for process in processes(folder, "dan", "ipykernel")] == neighbours
 
 
-def test_signing_in_twice_shows_the_same_work(hub, chrome, learners):
+def test_signing_in_twice_shows_the_same_work(hub, browser, learners):
     """The second window has the first's server and kernel, and what was saved in it."""
     _, folder = hub
     path = folder / "homes" / "dan" / FOLDER / "00_the_whole_thing.ipynb"
@@ -184,7 +164,7 @@ def test_signing_in_twice_shows_the_same_work(hub, chrome, learners):
         if "image/svg" in path.read_text():
             break
         learners["dan"].wait_for_timeout(500)
-    second = begin(chrome, hub, "dan")
+    second = begin(browser, hub, "dan")
     opened(second)
     expect(loading_cell(second).locator(".jp-OutputArea-output img")).to_be_visible()
     assert len(processes(folder, "dan", "singleuser")) == 1 and len(processes(folder, "dan", "ipykernel")) == 1

@@ -62,12 +62,22 @@ def open_new(page: Page, lab: str, name: str, *sources: str) -> None:
     open_notebook(page, lab.format(name))
 
 
-def run_all(page: Page) -> None:
-    """As a learner would, by the menu; returns when the last cell has run."""
+def press_run_all(page: Page) -> None:
+    """As a learner would, by the menu."""
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+
+
+def finished(page: Page) -> bool:
+    """Every code cell has run."""
+    return all(prompt.strip("[]:").isdigit() for prompt in page.evaluate(PROMPTS))
+
+
+def run_all(page: Page) -> None:
+    """Returns when the last cell has run."""
+    press_run_all(page)
     deadline = time.monotonic() + RUNNING
-    while not all(prompt.strip("[]:").isdigit() for prompt in page.evaluate(PROMPTS)):
+    while not finished(page):
         no_errors(page)
         if time.monotonic() > deadline:
             page.screenshot(path=SCREENSHOTS / "not-finished.png")

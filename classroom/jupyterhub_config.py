@@ -36,11 +36,24 @@ sys.path.insert(0, str(ROOT))
 from classroom.student import FOLDER, write_student_edition  # noqa: E402
 
 HUB = Path(os.environ.get("SD_HUB_FOLDER") or Path.home() / "sd-hub").resolve()
-PORT = int(os.environ.get("SD_HUB_PORT", 8000))
 CERT, KEY = os.environ.get("SD_HUB_CERT"), os.environ.get("SD_HUB_KEY")
-MEMORY = float(os.environ.get("SD_HUB_MEMORY", 3))  # gigabytes, of one process
 STARTING = 180  # seconds that a server may take to start: thirty at once
 IDLE_KERNEL, IDLE_SERVER = 60 * 60, 2 * 60 * 60  # seconds
+
+
+def setting(name: str, default, least, most):
+    """A number from the environment, of the default's type."""
+    given = os.environ.get(name) or default
+    try:
+        if least <= type(default)(given) <= most:
+            return type(default)(given)
+    except ValueError:
+        pass
+    sys.exit(f"{name}={given!r} should be a number from {least} to {most}; leave it out for {default}.")
+
+
+PORT = setting("SD_HUB_PORT", 8000, 1, 65533)  # and the two behind it
+MEMORY = setting("SD_HUB_MEMORY", 3.0, 1.0, 1000.0)  # gigabytes, of one process
 
 
 def shared_password() -> str:

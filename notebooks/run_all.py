@@ -21,7 +21,8 @@ def run(path: Path) -> None:
     """Execute one notebook in a fresh kernel; a cell that fails raises and leaves the file as it was."""
     notebook = nbformat.read(path, as_version=4)
     here = {"metadata": {"path": str(path.parent)}}
-    client = NotebookClient(notebook, timeout=600, kernel_name="python3", resources=here)
+    # Otherwise a line whose parts are printed at different times is stored, and shown on GitHub, as several.
+    client = NotebookClient(notebook, timeout=600, kernel_name="python3", resources=here, coalesce_streams=True)
     client.extra_arguments = ["--IPKernelApp.log_level=ERROR"]  # no advice on encryption: the kernel is on this machine
     began = time.perf_counter()
     client.execute()

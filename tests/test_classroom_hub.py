@@ -25,7 +25,7 @@ def load(tmp_path, monkeypatch, capsys):
 
     def loaded(**settings):
         monkeypatch.setenv("SD_HUB_FOLDER", str(tmp_path / "hub"))
-        for name in ("SD_HUB_CERT", "SD_HUB_KEY", "SD_HUB_PORT"):
+        for name in ("SD_HUB_CERT", "SD_HUB_KEY", "SD_HUB_PORT", "SD_HUB_MEMORY"):
             monkeypatch.delenv(name, raising=False)
         for name, value in settings.items():
             monkeypatch.setenv(name, str(value))
@@ -60,6 +60,13 @@ def test_with_a_certificate_it_listens_to_the_class(load, tmp_path):
 def test_half_a_certificate_or_none_is_refused(load, settings):
     with pytest.raises(SystemExit, match="SD_HUB_CERT"):
         load(**settings)
+
+
+@pytest.mark.parametrize("name", ["SD_HUB_PORT", "SD_HUB_MEMORY"])
+@pytest.mark.parametrize("given", ["abc", "-1", "nan", "1e9"])
+def test_a_setting_that_is_no_such_number_is_refused(load, name, given):
+    with pytest.raises(SystemExit, match=f"{name}='{given}' should be a number from"):
+        load(**{name: given})
 
 
 def test_the_password_is_its_own_and_stays(load, tmp_path):

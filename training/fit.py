@@ -24,8 +24,8 @@ def fit(module, loss_of, stage: Stage, folder: Path, *, precision="no", ema=None
     """Train `module` up to stage.end steps and return it; a killed run goes on where its last checkpoint was.
 
     `loss_of(module, batch_size, generator, done)` draws a batch and returns the loss; `done` is the share of the steps that lie
-    behind, 0 to 1. All chance in it must come from
-    `generator`, which is seeded by the step's number alone: that is what makes a resumed run equal an unbroken one.
+    behind, 0 to 1. All chance in it must come from `generator`, which is seeded by the step's number alone: that is what makes a
+    resumed run equal an unbroken one.
     `ema` is a diffusers EMAModel over the module's parameters, stepped and saved along. `snapshot(step)` is called ten times
     on the way, for a learning curve.
     """

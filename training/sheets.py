@@ -58,7 +58,7 @@ def train(preset: Preset, work: Path, device: str) -> None:
 
 def save(figure: Figure, file: str) -> None:
     """A figure as a small WebP file in docs."""
-    figure.savefig(DOCS / file, dpi=100, pil_kwargs=dict(quality=80, method=6))
+    figure.savefig(DOCS / file, dpi=100, pil_kwargs=dict(quality=60, method=6))
 
 
 def named(pictures: list[Image.Image], names: list[str], columns: int, width: float = 1.35) -> Figure:
