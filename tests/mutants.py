@@ -149,6 +149,19 @@ MISTAKES: dict[str, tuple[str, dict[str, str]]] = {
             "(halves, halves[::-1])": "(halves, halves)",
         },
     ),
+    "training/looking.py": (
+        "training_scenes",
+        {
+            "elsewhere = 1 - F.avg_pool2d": "elsewhere = F.avg_pool2d",
+            '"right": slice(width // 2, None)': '"right": slice(width // 2)',
+        },
+    ),
+    "training/teacher.py": (
+        "training_scenes",
+        {
+            "without + SOFTENED * (told - without)": "told",
+        },
+    ),
     "sd_helpers/beyond/flow.py": (
         "flow",
         {

@@ -12,15 +12,19 @@ import pytest
 import torch
 from PIL import Image
 from test_training import held_out, icons, work  # noqa: F401  fixtures
+from transformers import CLIPTokenizer
 
 from sd_helpers import gallery
 from sd_helpers.autoencoder import tensor_to_pil
 from sd_helpers.metrics import letterboxed
+from sd_helpers.models import EMBEDDED_FOLDER
 from training import behaviours, pool
 from training.clip import Pairs
 from training.data import BACKGROUND_NAMES
 from training.denoiser import EMPTY_CAPTIONS, FALSE_CAPTIONS, Batches, loosened, mix_at
-from training.scenes import NUMBERS, SHARES, Scene, Scenes, Thing, plural_of
+from training.looking import half_of, looks_of, place_of
+from training.scenes import NUMBERS, SHARES, Said, Scene, Scenes, Thing, plural_of
+from training.teacher import SOFTENED, Teacher, Truth
 from training.trials import Trial
 
 
@@ -99,6 +103,54 @@ def test_captions_count_colour_and_place(scenes, icons):
     assert any("small fox" in scenes.caption(corner, rng) for _ in range(50))
 
 
+def test_captions_know_where_they_name_what(scenes):
+    rng = random.Random(3)
+    for scene in drawn(scenes, wide=False) + drawn(scenes, wide=True):
+        said = scenes.said(scene, rng)
+        for begin, end, things in said.names:
+            noun = said.text[begin:end]
+            record, colour = scenes.icons.names[things[0].icon], things[0].colour
+            words = scenes_words(scenes, record)
+            tails = [tail for word in words for tail in (word, plural_of(word), word.partition(" ")[2] or word)]
+            assert not noun.startswith(("a ", "an ")) and any(tail in noun for tail in tails) and (colour or "") in noun, said
+        assert sorted(t.x for *_, things in said.names for t in things) == sorted(t.x for t in scene.things)
+
+
+def test_words_look_at_what_they_name(scenes, icons):
+    tokenizer = CLIPTokenizer.from_pretrained(EMBEDDED_FOLDER / "tokenizer")
+    things = Thing(named(icons, "fox"), 0.5), Thing(named(icons, "rocket"), 1.5)
+    form = "{a} on the left and {b} at the right end"
+    said = Said.of(form, a=("a red fox", things[:1]), b=("a rocket", things[1:]))
+    encoded = tokenizer([said.text, said.text], return_offsets_mapping=True, return_tensors="pt")
+    looks = looks_of([Said(said.text), said], encoded.offset_mapping, 4, 8)
+    words = [tokenizer.convert_ids_to_tokens(int(encoded.input_ids[1, at])) for at in looks.tokens]
+    assert words == ["red</w>", "fox</w>", "rocket</w>", "left</w>", "right</w>"] and set(looks.rows.tolist()) == {1}
+    left = torch.zeros(4, 8)
+    left[:, :4] = 1
+    for place, wanted in zip(looks.places, (left, left, 1 - left, left, 1 - left)):
+        assert torch.equal(place, wanted)
+    maps = torch.full((2 * 3, 8, encoded.input_ids.shape[1]), 0.1)  # of a level half as fine, three heads
+    assert float(looks.missed([maps], batch=2)) == pytest.approx(0.25)
+    maps[3:, [0, 1, 4, 5], 3] = 0  # the fox no longer looks at its half at all
+    assert float(looks.missed([maps], batch=2)) == pytest.approx((4 * 0.25 + 1) / 5)
+    assert looks_of([Said("a fox on the left")], encoded.offset_mapping[:1], 4, 8) is None
+    corner = half_of("top", 4, 4) * place_of((Thing(0, 0.25, 0.25, 0.5), Thing(0, 0.75, 0.75, 0.5)), 4, 4)
+    assert corner.tolist() == [[1, 1, 0, 0], [1, 1, 0, 0], [0] * 4, [0] * 4]
+
+
+def test_a_teacher_is_told_what_each_square_shows(components):
+    teacher = Teacher(components.unet, components.text_encoder)
+    noisy, noise = (torch.randn(2, 4, 16, 32, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
+    ids = components.tokenizer(["a fox", ""], padding="max_length", return_tensors="pt").input_ids
+    timesteps = torch.tensor([100, 700])
+    target = teacher.target(noisy, noise, timesteps, Truth([1], [1], ids))
+    assert torch.equal(target[0], noise[0]) and torch.equal(target[1, :, :, :16], noise[1, :, :, :16])
+    with torch.no_grad():
+        states = components.text_encoder(input_ids=ids).last_hidden_state
+        told, without = (components.unet(noisy[1:, :, :, 16:], 700, state[None]).sample[0] for state in states)
+    torch.testing.assert_close(target[1, :, :, 16:], without + SOFTENED * (told - without), rtol=1e-3, atol=1e-4)
+
+
 def test_plurals():
     words = {
         "fox": "foxes",
@@ -168,10 +220,11 @@ def test_wide_pictures_are_seen_whole():
 
 
 def test_some_captions_are_empty_and_some_anothers():
-    captions = [f"caption {i}" for i in range(20)] * 200
+    captions = [Said(f"caption {i}", ((0, 7, ()),)) for i in range(20)] * 200
     changed = loosened(captions, random.Random(0))
-    assert changed.count("") / len(captions) == pytest.approx(EMPTY_CAPTIONS, abs=0.02)
-    others = sum(new not in ("", old) for new, old in zip(changed, captions))
+    assert changed.count(Said("")) / len(captions) == pytest.approx(EMPTY_CAPTIONS, abs=0.02)
+    others = sum(new.text not in ("", old.text) for new, old in zip(changed, captions))
+    assert all(new == old or not new.names for new, old in zip(changed, captions))  # what is false says nothing of places
     assert others / len(captions) == pytest.approx(FALSE_CAPTIONS * 19 / 20, abs=0.02)
 
 
@@ -249,19 +302,23 @@ def test_single_things_are_joined_to_wide_scenes_and_exchanged(scenes, icons, he
     batches.pairs, batches.wide, batches.variants = Pairs(icons, held_out), SimpleNamespace(describe=scenes), 1
     batches.latents = torch.arange(len(icons), dtype=torch.float32)[:, None, None, None, None, None].expand(-1, 11, 1, 4, 2, 2)
     batches.grounds = torch.full((11, 4, 2, 2), -1.0)
-    latents, captions = batches.joined(200, random.Random(0), pairs=0.55)
+    latents, captions, truths = batches.joined(200, random.Random(0), pairs=0.55)
     assert latents.shape == (400, 4, 2, 4) and len(captions) == 400
     assert torch.equal(latents[1::2], torch.cat([latents[::2, ..., 2:], latents[::2, ..., :2]], dim=-1))
     left, right = latents[:, 0, 0, 0], latents[:, 0, 0, 3]
     alone = (left < 0) | (right < 0)
     assert 0.35 < alone.float().mean() < 0.55 and not ((left < 0) & (right < 0)).any() and not (left == right).any()
     for said, is_alone, bare in zip(captions, alone, left < 0):
-        if is_alone and ("left" in said or "right" in said):
-            assert ("on the right" in said) == bool(bare), said
+        if is_alone and ("left" in said.text or "right" in said.text):
+            assert ("on the right" in said.text) == bool(bare), said
+    for row, half, caption in truths:
+        style, label = (icons.names[int((left, right)[half][row])][part] for part in ("style", "label"))
+        assert f"{style} {label} on a" in caption
+    assert len(truths) == 800 - int(alone.sum())
 
 
 def test_most_steps_are_for_sides_at_first():
-    """In the first third half of the steps show a wide canvas, three in four of these put together; later a quarter does."""
+    """In the first third nearly half of the steps show two halves put together, and no scenes; later a quarter and an eighth."""
 
     class Drawn(Batches):
         def __init__(self):
@@ -282,7 +339,7 @@ def test_most_steps_are_for_sides_at_first():
             with contextlib.suppress(StopIteration, AttributeError):  # the latter for a square step, which needs pictures
                 batches.draw(16, torch.Generator().manual_seed(seed), mix)
         shares.append([batches.said.count(kind) / 400 for kind in ("joined", "pooled")])
-    assert shares[0] == pytest.approx([0.375, 0.125], abs=0.05) and shares[1] == pytest.approx([0.0625, 0.1875], abs=0.05)
+    assert shares[0] == pytest.approx([0.45, 0], abs=0.05) and shares[1] == pytest.approx([0.247, 0.133], abs=0.05)
 
 
 def test_a_colour_that_is_named_does_not_count_against_the_thing(icons):

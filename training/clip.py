@@ -155,7 +155,7 @@ def fit_contrast(clip: CLIPModel, name: str, stage: Stage, preset: Preset, work:
         for pool, number in zip(pools, (count // 3, count - 2 * (count // 3))):
             positions, said = pool.draw(number, rng)
             small.append(pool.small[positions].float() / 127.5 - 1)
-            captions += said
+            captions += [caption.text for caption in said]
         # Causal: states at the first 32 positions do not depend on what follows, so three steps in four stop there.
         length = 32 if seed % 4 else 77
         ids = tokenizer(captions, padding="max_length", max_length=length, truncation=True, return_tensors="pt").input_ids

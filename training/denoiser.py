@@ -19,16 +19,21 @@ from transformers import CLIPModel, CLIPTokenizer
 
 from sd_helpers.models import EMBEDDED_FOLDER
 
+from .captions import with_article
 from .clip import WIDTH, Pairs, packaged
 from .data import BACKGROUND_NAMES, COLOURS, HeldOut, Icons, concept_set
 from .fit import fit
+from .looking import Looks, Watched, looks_of
 from .pool import Pool
 from .presets import Preset, Stage
-from .scenes import Scene, Scenes, Thing
+from .scenes import Said, Scene, Scenes, Thing
+from .teacher import Teacher, Truth
 
 SCHEDULE = dict(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", num_train_timesteps=1000, steps_offset=1)
 EMPTY_CAPTIONS = 0.1  # what classifier-free guidance needs
 FALSE_CAPTIONS = 0.12  # are another picture's, as captions from the web often are: guidance then has something to make up for
+
+LOOKING = 1.0  # how much it counts where words look, beside how well noise is predicted
 
 
 @dataclass(frozen=True)
@@ -42,8 +47,8 @@ class Mix:
     styled: float  # of the captions of one thing in the middle name a style
 
 
-SIDES_FIRST = Mix(wide=0.5, joined=0.75, pairs=0.55, scenes=0.35, styled=0.6)  # teaches what "left" is, see README.md
-THEN_ALL = Mix(wide=0.25, joined=0.25, pairs=0.65, scenes=0.32, styled=0.68)
+SIDES_FIRST = Mix(wide=0.45, joined=1.0, pairs=0.7, scenes=0.0, styled=0.6)  # teaches what "left" is, see README.md
+THEN_ALL = Mix(wide=0.38, joined=0.65, pairs=0.7, scenes=0.32, styled=0.65)
 SIDES = 1 / 3  # of the steps belong to the first
 
 
@@ -61,32 +66,52 @@ def build(preset: Preset) -> UNet2DConditionModel:
     )  # fmt: skip
 
 
-class NoisePrediction(nn.Module):
-    """The loss of a diffusion model: mix in noise, predict it, square the difference, weigh it by the level."""
+@dataclass(frozen=True)
+class Step:
+    """What one training step sees."""
 
-    def __init__(self, unet, text_encoder):
+    latents: torch.Tensor  # (B, 4, h, w)
+    noise: torch.Tensor
+    timesteps: torch.Tensor  # (B,)
+    input_ids: torch.Tensor  # (B, 77)
+    looks: Looks | None = None
+    truth: Truth | None = None  # of what a teacher knows
+
+
+class NoisePrediction(nn.Module):
+    """The loss of a diffusion model: mix in noise, predict it, square the difference, weigh it by the level.
+
+    To that comes by how much words miss what they should look at; and what a teacher knows, it says in the noise's place.
+    """
+
+    def __init__(self, unet, text_encoder, teacher: Teacher | None = None):
         super().__init__()
-        self.unet, self.text_encoder = unet, text_encoder
+        self.unet, self.text_encoder, self.teacher, self.watched = unet, text_encoder, teacher, Watched(unet)
         self.register_buffer("alphas_cumprod", LMSDiscreteScheduler(**SCHEDULE).alphas_cumprod, persistent=False)
 
     def noisy(self, latents, noise, timesteps):
         alpha = self.alphas_cumprod[timesteps][:, None, None, None]
         return alpha.sqrt() * latents + (1 - alpha).sqrt() * noise
 
-    def forward(self, latents, noise, timesteps, input_ids):
-        prompt_embeds = self.text_encoder(input_ids=input_ids).last_hidden_state
-        predicted = self.unet(self.noisy(latents, noise, timesteps), timesteps, prompt_embeds).sample
-        errors = F.mse_loss(predicted.float(), noise, reduction="none").mean(dim=(1, 2, 3))
-        return (level_weights(self.alphas_cumprod[timesteps]) * errors).mean()
+    def forward(self, step: Step):
+        self.watched.maps.clear()
+        noisy, target = self.noisy(step.latents, step.noise, step.timesteps), step.noise
+        if self.teacher and step.truth:
+            target = self.teacher.target(noisy, step.noise, step.timesteps, step.truth)
+        prompt_embeds = self.text_encoder(input_ids=step.input_ids).last_hidden_state
+        predicted = self.unet(noisy, step.timesteps, prompt_embeds).sample
+        errors = F.mse_loss(predicted.float(), target, reduction="none").mean(dim=(1, 2, 3))
+        loss = (level_weights(self.alphas_cumprod[step.timesteps]) * errors).mean()
+        return loss + LOOKING * step.looks.missed(self.watched.maps, len(noisy)) if step.looks else loss
 
 
 def level_weights(alphas_cumprod: torch.Tensor) -> torch.Tensor:
-    """How much a level counts: 1 / sqrt(SNR), at least a half (Yu et al. 2024, *Unmasking Bias in Diffusion Model Training*).
+    """How much a level counts: 1 / sqrt(SNR), from a half to six (Yu et al. 2024, *Unmasking Bias in Diffusion Model Training*).
 
     Unweighted, the levels near pure noise, where it is decided what stands where, make up a hundredth of the loss: their noise
-    is easy to predict, since it is nearly the input. With these weights all levels count about the same.
+    is easy to predict, since it is nearly the input. With these weights nearly all levels count about the same.
     """
-    return ((1 - alphas_cumprod) / alphas_cumprod).sqrt().clamp(min=0.5)
+    return ((1 - alphas_cumprod) / alphas_cumprod).sqrt().clamp(min=0.5, max=6)
 
 
 @torch.no_grad()
@@ -148,23 +173,29 @@ class Batches:
         )
         print(f"denoiser: {len(icons)} icons, {self.latents.numel() * 4 / 1e6:.0f} MB of latents cached", flush=True)
 
-    def draw(self, count: int, generator, mix: Mix = THEN_ALL):
+    def draw(self, count: int, generator, mix: Mix = THEN_ALL) -> Step:
         rng = random.Random(int(torch.randint(2**62, (1,), generator=generator)))
-        is_wide = rng.random() < mix.wide
-        if is_wide:
-            alone, joined = 0, rng.random() < mix.joined
-            latents, captions = self.joined(count // 4, rng, mix.pairs) if joined else self.pooled(count // 2, rng)
+        is_wide, truths = rng.random() < mix.wide, []
+        if is_wide and rng.random() < mix.joined:
+            alone = 0
+            latents, captions, truths = self.joined(count // 4, rng, mix.pairs)
+        elif is_wide:
+            alone = 0
+            latents, captions = self.pooled(count // 2, rng)
         else:
             alone = count - round(count * mix.scenes)
             index, background, captions = self.pairs.draw(alone, rng, styled=mix.styled)
             variant = torch.randint(self.variants, (alone,), generator=generator).to(self.device)
             positions, said = self.square.draw(count - alone, rng)
             latents = torch.cat([self.latents[index, background, variant], self.square.latents[positions].float()])
-            captions = captions + said
+            truths = [(row, 0, self.truth(icon, ground)) for row, (icon, ground) in enumerate(zip(index, background))]
+            captions = [Said(caption) for caption in captions] + said
         captions = loosened(captions, rng)
         noise = shared(torch.randn(latents.shape, generator=generator), alone).to(self.device)
         timesteps = shared(draw_timesteps(len(latents), generator, places=is_wide), alone).to(self.device)
-        return latents, noise, timesteps, self.ids(captions)
+        input_ids, offsets = self.read([caption.text for caption in captions])
+        looks = looks_of(captions, offsets, *latents.shape[-2:])
+        return Step(latents, noise, timesteps, input_ids, looks and looks.to(self.device), self.known(truths))
 
     def pooled(self, count: int, rng: random.Random):
         """Latents of wide scenes, (count, 4, h, 2 w), and captions."""
@@ -172,11 +203,12 @@ class Batches:
         return self.wide.latents[positions].float(), captions
 
     def joined(self, couples: int, rng: random.Random, pairs: float):
-        """Wide latents (2 * couples, 4, h, 2 w), each followed by the same with its halves exchanged, and captions.
+        """Wide latents (2 * couples, 4, h, 2 w), each followed by the same with its halves exchanged, captions, and (row, half,
+        caption) of each thing.
 
         They are joined of two single things on one ground, a share of `pairs`, or of one and the bare ground.
         """
-        scenes, latents, captions = self.wide.describe, [], []
+        scenes, latents, captions, truths = self.wide.describe, [], [], []
         while len(latents) < 2 * couples:
             (icon,), (ground,), _ = self.pairs.draw(1, rng)
             other = scenes.companion(icon, BACKGROUND_NAMES[ground], rng) if rng.random() < pairs else None
@@ -184,26 +216,39 @@ class Batches:
             for order in (halves, halves[::-1]):
                 things = tuple(Thing(i, x=0.5 + place) for place, (i, _) in enumerate(order) if i is not None)
                 scene = Scene("pair" if len(things) == 2 else "placed", things, BACKGROUND_NAMES[ground], wide=True)
+                truths += [(len(latents), half, self.truth(i, ground)) for half, (i, _) in enumerate(order) if i is not None]
                 latents.append(torch.cat([half for _, half in order], dim=-1))
-                captions.append(scenes.caption(scene, rng))
-        return torch.stack(latents), captions
+                captions.append(scenes.said(scene, rng))
+        return torch.stack(latents), captions, truths
 
     def half(self, icon: int | None, ground: int, rng: random.Random):
         """Latents of an icon on its ground, or of the bare ground, (4, h, w)."""
         return self.grounds[ground] if icon is None else self.latents[icon, ground, rng.randrange(self.variants)]
 
-    def ids(self, captions: list[str]):
-        ids = self.tokenizer(captions, padding="max_length", max_length=77, truncation=True, return_tensors="pt").input_ids
-        return ids.to(self.device)
+    def truth(self, icon: int, ground: int) -> str:
+        """A caption that leaves nothing out."""
+        name = self.pairs.icons.names[icon]
+        return f"{with_article(name['style'] + ' ' + name['label'])} on {with_article(BACKGROUND_NAMES[ground])} background"
+
+    def known(self, truths: list[tuple[int, int, str]]) -> Truth | None:
+        """What a teacher is told, of (row, half, caption)."""
+        rows, halves, captions = zip(*truths) if truths else ((), (), ())
+        return Truth(list(rows), list(halves), self.read([*captions, ""])[0]) if truths else None
+
+    def read(self, captions: list[str]):
+        """Ids of captions, (B, 77), and from which letter to which each token reaches, (B, 77, 2)."""
+        options = dict(padding="max_length", max_length=77, truncation=True, return_tensors="pt", return_offsets_mapping=True)
+        encoded = self.tokenizer(captions, **options)
+        return encoded.input_ids.to(self.device), encoded.offset_mapping
 
 
-def loosened(captions: list[str], rng: random.Random) -> list[str]:
-    """The captions, some of them empty and some another's."""
+def loosened(captions: list[Said], rng: random.Random) -> list[Said]:
+    """The captions, some of them empty and some another's: neither says where to look."""
     changed = []
     for caption in captions:
         chance = rng.random()
         is_false = EMPTY_CAPTIONS <= chance < EMPTY_CAPTIONS + FALSE_CAPTIONS
-        changed.append("" if chance < EMPTY_CAPTIONS else rng.choice(captions) if is_false else caption)
+        changed.append(Said("") if chance < EMPTY_CAPTIONS else Said(rng.choice(captions).text) if is_false else caption)
     return changed
 
 
@@ -212,7 +257,7 @@ def fit_averaged(module: NoisePrediction, loss_of, stage: Stage, name: str, pres
     if device == "cpu":  # the fused attention's backward pass takes a third of the time there; the plain one a tenth
         module.unet.set_attn_processor(AttnProcessor())
         module.text_encoder.set_attn_implementation("eager")
-    ema = EMAModel(module.parameters(), decay=0.9995, use_ema_warmup=True, power=0.75, foreach=True)
+    ema = EMAModel(module.parameters(), decay=0.9995, use_ema_warmup=True, power=0.8, foreach=True)
     names = [name for name, _ in module.named_parameters()]
     curve = work / f"{name}{preset.suffix}-curve"
 
@@ -231,15 +276,16 @@ def train(preset: Preset, work: Path, device: str) -> None:
     batches = Batches(preset, work, device)
 
     def loss_of(module, count, generator, done):
-        return module(*batches.draw(count, generator, mix_at(done)))
+        return module(batches.draw(count, generator, mix_at(done)))
 
     torch.manual_seed(0)
-    unet, clip = build(preset), packaged() if preset.further else CLIPModel.from_pretrained(work / "clip")
+    unet, teacher, clip = build(preset), None, packaged() if preset.further else CLIPModel.from_pretrained(work / "clip")
     if preset.further:
         start = UNet2DConditionModel.from_pretrained(EMBEDDED_FOLDER / "unet", torch_dtype=torch.float32)
         unet.load_state_dict(start.state_dict())
+        teacher = Teacher(unet, clip.text_model)
         wake_unseen_tokens(clip)
-    module = NoisePrediction(unet, clip.text_model)
+    module = NoisePrediction(unet, clip.text_model, teacher)
     trained = fit_averaged(module, loss_of, preset.denoiser, "denoiser", preset, work, device)
     trained.unet.save_pretrained(work / "unet")
     clip.text_model = trained.text_encoder

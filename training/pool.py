@@ -17,7 +17,7 @@ from sd_helpers.gallery import BACKGROUNDS
 from sd_helpers.metrics import letterboxed
 
 from .data import BACKGROUND_NAMES, COLOURS
-from .scenes import Scene, Scenes, Thing
+from .scenes import Said, Scene, Scenes, Thing
 
 PICTURE_SIZE = 32  # that CLIP looks at
 BATCH = 16
@@ -134,8 +134,10 @@ class Pool:
                 print(f"scenes: {number * BATCH} of {len(self.scenes)} encoded", flush=True)
         return {"latents": torch.cat(latents).contiguous(), "small": torch.cat(small).contiguous()}
 
-    def draw(self, count: int, rng: random.Random) -> tuple[torch.Tensor, list[str]]:
+    def draw(self, count: int, rng: random.Random) -> tuple[torch.Tensor, list[Said]]:
         """Positions (count,) of scenes, those that belong together beside each other, and a caption for each."""
         chosen = rng.sample(range(len(self.scenes) // 2), -(-count // 2))
         index = [position for pair in chosen for position in (2 * pair, 2 * pair + 1)][:count]
-        return torch.tensor(index, device=self.latents.device), [self.describe.caption(self.scenes[i], rng) for i in index]
+        return torch.tensor(index, dtype=torch.long, device=self.latents.device), [
+            self.describe.said(self.scenes[i], rng) for i in index
+        ]

@@ -59,7 +59,7 @@ PRESETS = {
         size=128, vae_channels=(24, 32, 64, 96), concepts=("concepts_cpu.txt", "concepts_further.txt"), further=True,
         autoencoder=None, growing=None,
         clip=None,
-        denoiser=Stage(steps=24000, batch=16, lr=4e-4, warmup=200),
+        denoiser=Stage(steps=24000, batch=16, lr=1e-4, warmup=200),
         reading=Stage(steps=1000, batch=144, lr=7e-4),
         variants=2, scenes=8000, precision="bf16",
         duration="three hours on two cores",

@@ -1,6 +1,7 @@
 """Training pictures in which things have places. `Scenes.caption` says a `Scene`, in new words each time; `compose` draws it."""
 
 import random
+import string
 from dataclasses import dataclass, replace
 
 from sd_helpers.gallery import BACKGROUNDS
@@ -63,6 +64,30 @@ class Scene:
         """The same two things, each in the other's place."""
         first, second = self.things
         return replace(self, things=(replace(first, icon=second.icon), replace(second, icon=first.icon)))
+
+
+@dataclass(frozen=True)
+class Said:
+    """A caption, and where in it things are named: from letter to letter, without articles, and which of the scene's things."""
+
+    text: str
+    names: tuple[tuple[int, int, tuple[Thing, ...]], ...] = ()
+
+    @classmethod
+    def of(cls, form: str, **nouns) -> "Said":
+        """A `form` such as "{a} beside {b}", filled in with a noun and its things for each letter."""
+        text, names = "", []
+        for words, letter, _, _ in string.Formatter().parse(form):
+            text += words
+            if letter:
+                noun, things = nouns[letter]
+                begin = len(text) + len(noun) - len(noun.removeprefix("a ").removeprefix("an "))
+                text += noun
+                names.append((begin, len(text), things))
+        return cls(text, tuple(names))
+
+    def __add__(self, words: str) -> "Said":
+        return Said(self.text + words, self.names)
 
 
 class Scenes:
@@ -141,11 +166,15 @@ class Scenes:
 
     def caption(self, scene: Scene, rng: random.Random) -> str:
         """What a person might type for a scene, parts left out at random."""
+        return self.said(scene, rng).text
+
+    def said(self, scene: Scene, rng: random.Random) -> Said:
+        """The same, with the places of the names in it."""
         text = getattr(self, f"_say_{scene.kind}")(scene, rng)
         if rng.random() < 0.65:
             return text + rng.choice(ON_BACKGROUND).format(colour=scene.background, a_colour=with_article(scene.background))
         if scene.background in SETTINGS and rng.random() < 0.3:
-            return f"{text} {rng.choice(SETTINGS[scene.background])}"
+            return text + f" {rng.choice(SETTINGS[scene.background])}"
         return text
 
     def _noun(self, thing: Thing, rng, size: tuple[str, ...] = (), styled: float = 0.25, plural: bool = False) -> str:
@@ -169,21 +198,21 @@ class Scenes:
         if row and column and rng.random() < 0.5:
             where = CORNERS.format(row=row.split()[-1], column=column.split()[-1])
         text = with_article(self._noun(thing, rng, scene.size))
-        return f"{text} {where}" if where and rng.random() < 0.8 else text
+        return Said.of(f"{{a}} {where}" if where and rng.random() < 0.8 else "{a}", a=(text, scene.things))
 
     def _say_coloured(self, scene, rng):
         noun = self._noun(scene.things[0], rng)
-        return rng.choice(FRAMES).format(a=with_article(noun), bare=noun)
+        return Said.of(rng.choice(FRAMES), a=(with_article(noun), scene.things), bare=(noun, scene.things))
 
     def _say_pair(self, scene, rng):
         styled = rng.choice((0, 0, 0.5, 1))
         a, b = (with_article(self._noun(thing, rng, styled=styled)) for thing in scene.things)
         forms = STACKED if scene.stacked and rng.random() < 0.7 else NO_SIDES if scene.stacked or rng.random() < 0.4 else SIDES
-        return rng.choice(forms).format(a=a, b=b)
+        return Said.of(rng.choice(forms), a=(a, scene.things[:1]), b=(b, scene.things[1:]))
 
     def _say_several(self, scene, rng):
         noun = self._noun(scene.things[0], rng, plural=True)
-        return f"{NUMBERS[len(scene.things)]} {noun}"
+        return Said.of(NUMBERS[len(scene.things)] + " {a}", a=(noun, scene.things))
 
 
 def _place(share: int, side: float, length: float) -> float:
