@@ -124,8 +124,8 @@ def here(components, *lit: str):
     d.arrow(stepped.left, (396, 26), (396, 50), (264, 50), state.top)
     d.arrow(state.bottom, (264, 97), (551, 97), decoded.bottom)
     d.arrow(given.left, encoded.right, dashed=True)
-    d.arrow(encoded.left, (500, 26), (500, 5), (196, 5), (196, 74), (228, 74), dashed=True, head=False)
-    return d.shown(f"Map of the machine. {_told(lit)}", width=620)
+    d.arrow(encoded.left, (500, 26), (500, 5), (192, 5), (192, 74), (228, 74), dashed=True, head=False)
+    return d.shown(f"Map of the machine. {_told(lit)}", width=760)
 
 
 def _parts(lit) -> tuple[str, ...]:

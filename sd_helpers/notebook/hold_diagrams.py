@@ -71,7 +71,7 @@ def backwards(num_steps: int = 6):
     d = Drawing(900, 190)
     noise = d.box(10, 66, 116, 54, ["noise", "of this picture"], "latents", lit=True)
     picture = d.box(784, 66, 100, 54, ["picture", "encoded"], "pixels")
-    x = [760 - i * 620 / steps for i in range(steps + 1)]
+    x = [748 - i * 594 / steps for i in range(steps + 1)]
     for i in range(steps):
         d.arrow((x[i], 62), ((x[i] + x[i + 1]) / 2, 40), (x[i + 1], 62), colour=RED)
         d.arrow((x[i + 1], 124), ((x[i] + x[i + 1]) / 2, 146), (x[i], 124), colour=BLUE)
@@ -128,20 +128,20 @@ def cuts(prompt: str, tokenizer, text_encoder, edited: str | None = None, at: in
     positions = [*range(SHOWN - 1), len(ids) - 1]
     depth = CUTS.index(edited) if edited is not None else None
     work = f"{layers} layers" + (": each position reads those to its left" if edited else " of the text encoder")
-    d, left, width = Drawing(900, 356), 146, 76
+    d, left, width = Drawing(912, 356), 146, 76
     d.text(left - 12, 49, "tokens", anchor="end", size=12, colour=FAINT)
     d.text(left - 12, 138, "+ their places", anchor="end", size=12, colour=FAINT)
     tops = {"token rows": 78, "sums": 150, "finished vectors": 264}
     for i, (name, y) in enumerate(tops.items()):
         d.text(left - 12, y + 14, f"{i + 1}  {name}", anchor="end", size=12, bold=True, colour=RED)
-        d.text(left - 12, y + 28, f"({len(ids)}, {wide})", anchor="end", size=10, mono=True)
+        d.text(left - 12, y + 28, f"({len(ids)}, {wide})", anchor="end", size=11, mono=True)
         d.arrow((left - 4, y + 16), (896, y + 16), colour=RED, dashed=True, head=False, width=1)
     for i, position in enumerate(positions):
         x = left + i * (width + 5) + (12 if position == positions[-1] else 0)
         piece = pieces[position].replace("</w>", "").replace("<|startoftext|>", "start").replace("<|endoftext|>", "end")
         piece = "padding" if position > ids.index(tokenizer.eos_token_id) else piece
         token = d.box(x, 28, width, 32, [piece if len(piece) < 10 else piece[:8] + ".."], "words")
-        d.text(x + width / 2, 20, f"{position}", size=10, mono=True, colour=FAINT)
+        d.text(x + width / 2, 20, f"{position}", size=11, mono=True, colour=FAINT)
         boxes = []
         for k, y in enumerate(tops.values()):
             alone = k < 2  # rows and sums know nothing of each other; vectors have read all that stands before them

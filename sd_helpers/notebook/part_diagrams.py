@@ -90,8 +90,8 @@ def u_net(unet, lit: int | None = None):
         reads = readers(module)
         box = d.box(x, y, 190, 50, [name, f"({c}, {s}, {s})"], "network", lit=on)
         if reads:
-            d.box(x + 152, y - 9, 50, 18, [], "words")
-            d.text(x + 177, y + 4, f"reads {reads}x", size=9)
+            d.box(x + 138, y - 11, 64, 20, [], "words")
+            d.text(x + 170, y + 3, f"reads {reads}x", size=11)
         return box
 
     downs, ups = [], []
@@ -118,10 +118,11 @@ def u_net(unet, lit: int | None = None):
     resnets = sum(hasattr(module, "time_emb_proj") for module in unet.modules())
     d.arrow(time.left, (downs[0].right[0] - 60, 34), (downs[0].right[0] - 60, top), colour=FAINT)
     d.arrow(time.right, (ups[0].left[0] + 60, 34), (ups[0].left[0] + 60, top), colour=FAINT)
-    d.text(450, 68, f"added in every one of the {resnets} residual blocks", size=10, colour=FAINT)
+    d.text(450, 68, f"added in every one of the {resnets} residual blocks", size=11.5, colour=FAINT)
     size = unet.config.cross_attention_dim
     y = d.height - 22
-    d.box(40, y - 13, 50, 18, [], "words")
+    d.box(40, y - 13, 50, 20, [], "words")
+    d.text(65, y + 1, "reads", size=11)
     d.text(
         98,
         y + 1,
@@ -170,7 +171,7 @@ def six_functions(components, lit=(1, 2, 3, 4, 5, 6)):
     for one, other in ((typed, ids), (ids, vectors), (state, predicted)):
         d.arrow(one.right, other.left)
     d.arrow(noise.right, state.left)
-    d.text(138, 174, "times the first sigma", anchor="start", size=10, colour=FAINT)
+    d.text(138, 174, "times the first sigma", anchor="start", size=11, colour=FAINT)
     d.arrow((402, 116), (402, 182))
     d.text(394, 152, "embeddings", anchor="end", size=11, colour=FAINT)
     d.arrow((640, 116), (640, 148), (500, 148), (500, 182))

@@ -12,10 +12,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from ..arguments import several
+from ..arguments import several, whole_number
 
 BLUE, ORANGE, GREEN, PURPLE, RED, SKY, BLACK = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000"
 COLOURS = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY, BLACK)
+WIDTH = 380  # pixels on the screen of one of several plots: three fill a small laptop's page
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (1, 3)))
 
 
@@ -73,9 +74,9 @@ def heatmap(
     drawn = ax.imshow(values, cmap="viridis", interpolation="nearest", aspect=aspect, vmin=lowest, vmax=highest)
     figure.colorbar(drawn, label=label)
     if x_names is not None:
-        ax.set_xticks(range(len(x_names)), x_names, rotation=60, ha="right", fontsize=7)
+        ax.set_xticks(range(len(x_names)), x_names, rotation=60, ha="right", fontsize=9)
     if y_names is not None:
-        ax.set_yticks(range(len(y_names)), y_names, fontsize=7)
+        ax.set_yticks(range(len(y_names)), y_names, fontsize=9)
     return figure
 
 
@@ -93,7 +94,7 @@ def bars(values: dict, *, ylabel: str, title: str = "") -> Figure:
     """One bar for each entry, its value written above it."""
     figure, ax = axes(title=title, ylabel=ylabel)
     drawn = ax.bar(list(values), list(values.values()), color=BLUE)
-    ax.bar_label(drawn, fmt="%.2f", fontsize=8)
+    ax.bar_label(drawn, fmt="%.2f", fontsize=9)
     ax.tick_params(axis="x", labelrotation=30 if len(values) > 4 else 0)
     return figure
 
@@ -110,7 +111,7 @@ def plane(points, *, paths=None, arrows=None, title: str = "", reach: float | No
     """
     figure, ax = axes(4.2, 4.2, title, *(labels or ("", "")))
     points = np.asarray(points, dtype=float)
-    ax.plot(*points.T, ".", color="#999999", markersize=3, zorder=1)
+    ax.plot(*points.T, ".", color="#999999", markersize=4, zorder=1)
     if arrows is not None:
         where, directions = (np.asarray(each, dtype=float) for each in arrows)
         ax.quiver(*where.T, *directions.T, color=BLUE, angles="xy", width=0.004, zorder=2)
@@ -125,13 +126,14 @@ def plane(points, *, paths=None, arrows=None, title: str = "", reach: float | No
     return figure
 
 
-def side_by_side(figures, alt: str = "", width: int = 860):
-    """Plots in a row, as a notebook's output.
+def side_by_side(figures, alt: str = "", width: int | None = None, columns: int = 3):
+    """Plots beside each other, as a notebook's output.
 
     Args:
         figures: from `sd_helpers.plots`, of one height.
         alt: what is to be seen, for those who cannot see it.
-        width: of the whole row on the screen, in pixels.
+        width: of a whole row on the screen, in pixels; None gives each plot as much as leaves its words readable.
+        columns: how many stand in a row.
 
     Returns:
         IPython.display.Image, a PNG.
@@ -145,9 +147,11 @@ def side_by_side(figures, alt: str = "", width: int = 860):
         drawn.append(Image.open(file).convert("RGB"))
     if not drawn:
         raise ValueError("figures is empty: give one or more.")
-    row = Image.new("RGB", (sum(one.width for one in drawn), max(one.height for one in drawn)), "white")
+    columns = min(whole_number("columns", columns, 1), len(drawn))
+    wide, high = max(one.width for one in drawn), max(one.height for one in drawn)
+    sheet = Image.new("RGB", (columns * wide, -(-len(drawn) // columns) * high), "white")
     for i, one in enumerate(drawn):
-        row.paste(one, (sum(other.width for other in drawn[:i]), 0))
+        sheet.paste(one, (i % columns * wide, i // columns * high))
     buffer = io.BytesIO()
-    row.quantize(64).save(buffer, "PNG", optimize=True)  # plots have few colours
-    return Shown(buffer.getvalue(), format="png", width=width, alt=str(alt) or None)
+    sheet.quantize(64).save(buffer, "PNG", optimize=True)  # plots have few colours
+    return Shown(buffer.getvalue(), format="png", width=width or columns * WIDTH, alt=str(alt) or None)

@@ -41,11 +41,11 @@ class Question:
         """Display the question: its words, which a page keeps without a kernel, and a button for each choice."""
         from IPython.display import HTML, display
 
+        from .widgets import display_widget
+
         lines = "<br>".join(f"<b>{letter}</b>&nbsp; {html.escape(c)}" for letter, c in zip(LETTERS, self.choices))
         display(HTML(f'<div class="sd-question-text"><b>{html.escape(self.text)}</b><br>{lines}</div>'))
-        # The widget's own text would list its settings; whoever has no kernel should read what to do.
-        bundle = dict(self.buttons._repr_mimebundle_() or {})
-        display(bundle | {"text/plain": "(run this cell to choose)"}, raw=True)
+        display_widget(self.buttons, "(run this cell to choose)")
         return self
 
     def reveal(self, answer: str, why: str = "") -> None:

@@ -81,9 +81,9 @@ class TrainingPanel:
         Between two steps the kernel may listen. A thread would leave it free all the time, but torch computes at half the
         speed in every thread once there is a second.
         """
-        from IPython.display import display
+        from .widgets import display_widget
 
-        display(self.box)
+        display_widget(self.box, "(run this cell to train)")
         shown = 0.0
         try:
             while len(training.losses) < self.num_steps and not self.stopped:

@@ -17,6 +17,7 @@ KINDS = {  # what a box holds -> (its rim, its ground)
     "": ("#8a8a8a", "#ffffff"),
 }
 FONT = "font-family='system-ui, Segoe UI, Helvetica, Arial, sans-serif'"
+SHOWN = 1.2  # times its own size: the small lines, 11 pixels, are then as large as a page's code
 MONO = "font-family='ui-monospace, Menlo, Consolas, monospace'"
 
 
@@ -130,7 +131,7 @@ class Drawing:
 
         Args:
             alt: what is to be seen, for those who cannot see it.
-            width: on the screen, in pixels; never more than the page has.
+            width: on the screen, in pixels, `SHOWN` times its own if None; never more than the page has.
 
         Returns:
             IPython.display.HTML
@@ -138,5 +139,5 @@ class Drawing:
         from IPython.display import HTML
 
         data = base64.b64encode(self.svg().encode()).decode()
-        style = f"width:{width or round(self.width)}px;max-width:100%"
+        style = f"width:{width or round(SHOWN * self.width)}px;max-width:100%"
         return HTML(f'<img alt="{html.escape(alt, quote=True)}" style="{style}" src="data:image/svg+xml;base64,{data}">')

@@ -98,15 +98,18 @@ def grid(pictures: list[Image.Image], rows: list[str], columns: list[str] = (), 
         raise ValueError(f"{len(pictures)} pictures do not fill a grid of {len(rows)} rows and {per_row} columns.")
     escape = lambda text: html.escape(str(text), quote=True)  # noqa: E731
     cell = "padding:1px 3px;text-align:center;background:none"
+    titled = f"{cell};max-width:{width}px;white-space:normal;vertical-align:bottom"
     lines = [f'<table style="border-collapse:collapse;font-size:small" aria-label="{escape(alt)}">']
     if columns:
-        lines.append("<tr><th></th>" + "".join(f'<th style="{cell}">{escape(c)}</th>' for c in columns) + "</tr>")
+        lines.append(
+            '<tr style="background:none"><th></th>' + "".join(f'<th style="{titled}">{escape(c)}</th>' for c in columns) + "</tr>"
+        )
     for r, row in enumerate(rows):
         tiles = [f'<th style="{cell};text-align:right">{escape(row)}</th>']
         for c, picture in enumerate(pictures[r * per_row : (r + 1) * per_row]):
             text = escape(f"{row} {columns[c] if columns else ''}".strip())
             tiles.append(f'<td style="{cell}"><img alt="{text}" {_wide(picture, width)} src="{_webp(picture)}"></td>')
-        lines.append("<tr>" + "".join(tiles) + "</tr>")
+        lines.append('<tr style="background:none">' + "".join(tiles) + "</tr>")
     return HTML("\n".join([*lines, "</table>"]))
 
 

@@ -49,7 +49,7 @@ class Explorer:
     def show(self) -> Explorer:
         """Display the controls and the first result."""
         self.loop = _running_loop()
-        display(self.box)
+        display_widget(self.box, "(run this cell for its controls)")
         results, said = self._results()
         self.outputs = [display(_shown(result), display_id=True) for result in results]
         self.status.value = _status(f"ready{said}")
@@ -89,6 +89,11 @@ class Explorer:
         if self.timer:
             self.timer.cancel()
         self.timer = loop.call_later(WAIT, self.redraw)
+
+
+def display_widget(widget: ipywidgets.Widget, without_kernel: str) -> None:
+    """Display a widget; a page that no kernel runs shows a text in its place, which would otherwise list its settings."""
+    display(dict(widget._repr_mimebundle_() or {}) | {"text/plain": without_kernel}, raw=True)
 
 
 def explore(draw: Callable, **controls) -> None:
