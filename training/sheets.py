@@ -21,6 +21,7 @@ from .presets import Preset
 from .trials import Trial, combination_trials
 
 DOCS = Path(__file__).parents[1] / "docs"
+QUALITY = 30  # of WebP: flat icons bear it, and the repository has a limit
 STRIP = ["a picture of a puppy", "a skunk", "a mouse", "a leopard", "an otter", "a macaw", "a campfire", "a colorful dancer",
          "an astronaut", "a red apple on a blue background"]  # fmt: skip
 CURVE_TRIALS = 100
@@ -38,7 +39,7 @@ def train(preset: Preset, work: Path, device: str) -> None:
     ):
         print(f"sheets: {file}, {len(prompts)} pictures", flush=True)
         pictures = [generate(components, p, seed=32, **DRAWING)[0].resize((side, side), Image.Resampling.BOX) for p in prompts]
-        contact_sheet(pictures, columns).save(DOCS / file, quality=85, method=6)
+        contact_sheet(pictures, columns).save(DOCS / file, quality=QUALITY, method=6)
 
     print("sheets: prompts as people type them, and scenes of two things", flush=True)
     typed, pairs = [trial["prompt"] for trial in TYPED], [trial["prompt"] for trial in pair_trials(icons, 20, seed=0)]
@@ -58,7 +59,7 @@ def train(preset: Preset, work: Path, device: str) -> None:
 
 def save(figure: Figure, file: str) -> None:
     """A figure as a small WebP file in docs."""
-    figure.savefig(DOCS / file, dpi=100, pil_kwargs=dict(quality=60, method=6))
+    figure.savefig(DOCS / file, dpi=100, pil_kwargs=dict(quality=QUALITY, method=6))
 
 
 def named(pictures: list[Image.Image], names: list[str], columns: int, width: float = 1.35) -> Figure:
