@@ -28,7 +28,7 @@ def outputs(monkeypatch):
     """Everything that explorers display by a handle."""
     made = []
 
-    def display(thing, display_id=None):
+    def display(thing, display_id=None, raw=False):
         if display_id:
             made.append(Output(thing))
             return made[-1]
