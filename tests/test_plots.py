@@ -51,6 +51,7 @@ def test_grid_labels_every_picture():
     tiles = [Image.new("RGB", (4, 4))] * 6
     html = grid(tiles, ["<a>", "b"], [1, 2, 3], alt="sheet").data
     assert html.count("<img") == 6 and 'alt="&lt;a&gt; 1"' in html and "<a>" not in html and html.count("<tr ") == 3
+    assert html.count("max-width:96px;white-space:normal") == 3  # long titles of columns wrap
     with pytest.raises(ValueError, match="5 pictures do not fill a grid of 2 rows and 3 columns"):
         grid(tiles[:5], ["a", "b"], [1, 2, 3])
     with pytest.raises(ValueError, match="do not fill"):
@@ -85,10 +86,24 @@ def test_plots_stand_side_by_side():
     row = plots.side_by_side([one, one, one], alt="three times the moons")
     picture = Image.open(io.BytesIO(row.data))
     assert picture.width == 3 * Image.open(io.BytesIO(plots.side_by_side([one]).data)).width
-    assert row.alt == "three times the moons"
+    assert row.alt == "three times the moons" and row.width == 3 * plots.WIDTH
+    high = plots.side_by_side([one] * 5, columns=2)
+    sheet = Image.open(io.BytesIO(high.data))
+    assert (sheet.width, sheet.height) == (picture.width * 2 // 3, picture.height * 3) and high.width == 2 * plots.WIDTH
+    with pytest.raises(ValueError, match="columns"):
+        plots.side_by_side([one], columns=0)
     for figures in ([], "no figures"):
         with pytest.raises(ValueError, match="figures"):
             plots.side_by_side(figures)
+
+
+def test_a_legend_stands_beside_the_axes():
+    within, beside = (plots.curves([0, 1], {"a": [0, 1], "b": [1, 0]}, xlabel="", ylabel="", beside=b) for b in (False, True))
+    for figure in (within, beside):
+        figure.savefig(io.BytesIO(), format="png")
+    rims = [(f.axes[0].get_window_extent(), f.axes[0].get_legend().get_window_extent()) for f in (within, beside)]
+    assert rims[0][1].x1 <= rims[0][0].x1 and rims[1][1].x0 >= rims[1][0].x1
+    assert rims[1][1].x1 <= beside.bbox.width
 
 
 def test_the_plane_shows_points_paths_and_arrows():

@@ -1,6 +1,7 @@
 """Scenes for training: what captions say is what is drawn, and what evaluation finds in a picture is what is there."""
 
 import contextlib
+import copy
 import json
 import random
 from collections import Counter
@@ -12,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 from test_training import held_out, icons, work  # noqa: F401  fixtures
+from torch.testing import assert_close
 from transformers import CLIPTokenizer
 
 from sd_helpers import gallery
@@ -21,7 +23,7 @@ from sd_helpers.models import EMBEDDED_FOLDER
 from training import behaviours, pool
 from training.clip import Pairs
 from training.data import BACKGROUND_NAMES
-from training.denoiser import EMPTY_CAPTIONS, FALSE_CAPTIONS, Batches, loosened, mix_at
+from training.denoiser import EMPTY_CAPTIONS, FALSE_CAPTIONS, LOOKING, Batches, NoisePrediction, Step, loosened, mix_at
 from training.looking import half_of, looks_of, place_of
 from training.scenes import NUMBERS, SHARES, Said, Scene, Scenes, Thing, plural_of
 from training.teacher import SOFTENED, Teacher, Truth
@@ -121,8 +123,8 @@ def test_words_look_at_what_they_name(scenes, icons):
     things = Thing(named(icons, "fox"), 0.5), Thing(named(icons, "rocket"), 1.5)
     form = "{a} on the left and {b} at the right end"
     said = Said.of(form, a=("a red fox", things[:1]), b=("a rocket", things[1:]))
-    encoded = tokenizer([said.text, said.text], return_offsets_mapping=True, return_tensors="pt")
-    looks = looks_of([Said(said.text), said], encoded.offset_mapping, 4, 8)
+    encoded = tokenizer([said.text, said.text], return_tensors="pt")
+    looks = looks_of([Said(said.text), said], tokenizer, 4, 8)
     words = [tokenizer.convert_ids_to_tokens(int(encoded.input_ids[1, at])) for at in looks.tokens]
     assert words == ["red</w>", "fox</w>", "rocket</w>", "left</w>", "right</w>"] and set(looks.rows.tolist()) == {1}
     left = torch.zeros(4, 8)
@@ -133,9 +135,32 @@ def test_words_look_at_what_they_name(scenes, icons):
     assert float(looks.missed([maps], batch=2)) == pytest.approx(0.25)
     maps[3:, [0, 1, 4, 5], 3] = 0  # the fox no longer looks at its half at all
     assert float(looks.missed([maps], batch=2)) == pytest.approx((4 * 0.25 + 1) / 5)
-    assert looks_of([Said("a fox on the left")], encoded.offset_mapping[:1], 4, 8) is None
+    assert looks_of([Said("a fox on the left")], tokenizer, 4, 8) is None
     corner = half_of("top", 4, 4) * place_of((Thing(0, 0.25, 0.25, 0.5), Thing(0, 0.75, 0.75, 0.5)), 4, 4)
     assert corner.tolist() == [[1, 1, 0, 0], [1, 1, 0, 0], [0] * 4, [0] * 4]
+
+
+def test_the_loss_counts_where_words_look_and_what_the_teacher_says(components, monkeypatch):
+    unet, text_encoder = copy.deepcopy(components.unet), components.text_encoder
+    module = NoisePrediction(unet, text_encoder, Teacher(unet, text_encoder))
+    encoded = components.tokenizer(["a fox", ""], padding="max_length", return_tensors="pt")
+    latents, noise = (torch.randn(1, 4, 16, 32, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
+    said = Said.of("{a}", a=("a fox", (Thing(0, 0.5),)))
+    step = Step(latents, noise, torch.tensor([500]), encoded.input_ids[:1])
+    with torch.no_grad():
+        plain = module(step)
+        looks = looks_of([said], components.tokenizer, 16, 32)
+        looked = module(replace(step, looks=looks))
+        assert len(module.watched.maps) == 7 and module.watched.maps[0].shape[1:] == (
+            512,
+            77,
+        )  # of this call, not of the last too
+        assert_close(looked - plain, LOOKING * looks.missed(module.watched.maps, 1))
+        # A pupil who is told what the teacher is told, and predicts what it does, has nothing to learn.
+        monkeypatch.setattr("training.teacher.SOFTENED", 1.0)
+        square = replace(step, latents=latents[..., :16], noise=noise[..., :16])
+        assert float(module(square)) > 0.01
+        assert float(module(replace(square, truth=Truth([0], [0], encoded.input_ids)))) < 1e-6
 
 
 def test_a_teacher_is_told_what_each_square_shows(components):
@@ -148,7 +173,7 @@ def test_a_teacher_is_told_what_each_square_shows(components):
     with torch.no_grad():
         states = components.text_encoder(input_ids=ids).last_hidden_state
         told, without = (components.unet(noisy[1:, :, :, 16:], 700, state[None]).sample[0] for state in states)
-    torch.testing.assert_close(target[1, :, :, 16:], without + SOFTENED * (told - without), rtol=1e-3, atol=1e-4)
+    assert_close(target[1, :, :, 16:], without + SOFTENED * (told - without), rtol=1e-3, atol=1e-4)
 
 
 def test_plurals():

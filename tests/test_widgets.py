@@ -90,6 +90,13 @@ def test_text_waits_for_its_end_and_sliders_do_not(outputs):
     assert shown.controls["words"].description == "words"
 
 
+def test_a_page_that_no_kernel_runs_says_what_to_do(monkeypatch):
+    shown = []
+    monkeypatch.setattr(widgets, "display", lambda bundle, raw: shown.append(bundle))
+    widgets.display_widget(ipywidgets.IntSlider(), "(run this cell)")
+    assert shown[0]["text/plain"] == "(run this cell)" and "application/vnd.jupyter.widget-view+json" in shown[0]
+
+
 def test_uploaded_picture():
     buffer = io.BytesIO()
     Image.new("RGB", (5, 4), "red").save(buffer, "PNG")

@@ -159,6 +159,7 @@ class Batches:
     def __init__(self, preset: Preset, work: Path, device: str):
         icons = Icons(work, preset.size, concept_set(preset.concepts), device=device)
         self.pairs, self.device, self.variants = Pairs(icons, HeldOut(), preset.further), device, preset.variants
+        self.taught = preset.further  # by what is in the package
         self.tokenizer = CLIPTokenizer.from_pretrained(work / "tokenizer")
         vae = AutoencoderKL.from_pretrained(work / "vae").to(device).eval()
         kept = work / f"latents-{len(icons)}x{preset.variants}.safetensors"  # some minutes on a CPU
@@ -193,8 +194,8 @@ class Batches:
         captions = loosened(captions, rng)
         noise = shared(torch.randn(latents.shape, generator=generator), alone).to(self.device)
         timesteps = shared(draw_timesteps(len(latents), generator, places=is_wide), alone).to(self.device)
-        input_ids, offsets = self.read([caption.text for caption in captions])
-        looks = looks_of(captions, offsets, *latents.shape[-2:])
+        looks = looks_of(captions, self.tokenizer, *latents.shape[-2:])
+        input_ids = self.ids([caption.text for caption in captions])
         return Step(latents, noise, timesteps, input_ids, looks and looks.to(self.device), self.known(truths))
 
     def pooled(self, count: int, rng: random.Random):
@@ -231,15 +232,15 @@ class Batches:
         return f"{with_article(name['style'] + ' ' + name['label'])} on {with_article(BACKGROUND_NAMES[ground])} background"
 
     def known(self, truths: list[tuple[int, int, str]]) -> Truth | None:
-        """What a teacher is told, of (row, half, caption)."""
-        rows, halves, captions = zip(*truths) if truths else ((), (), ())
-        return Truth(list(rows), list(halves), self.read([*captions, ""])[0]) if truths else None
+        """What a teacher is told, of (row, half, caption); None if there is none, or it knows nothing of these pictures."""
+        if not truths or not self.taught:
+            return None
+        rows, halves, captions = zip(*truths)
+        return Truth(list(rows), list(halves), self.ids([*captions, ""]))
 
-    def read(self, captions: list[str]):
-        """Ids of captions, (B, 77), and from which letter to which each token reaches, (B, 77, 2)."""
-        options = dict(padding="max_length", max_length=77, truncation=True, return_tensors="pt", return_offsets_mapping=True)
-        encoded = self.tokenizer(captions, **options)
-        return encoded.input_ids.to(self.device), encoded.offset_mapping
+    def ids(self, captions: list[str]):
+        ids = self.tokenizer(captions, padding="max_length", max_length=77, truncation=True, return_tensors="pt").input_ids
+        return ids.to(self.device)
 
 
 def loosened(captions: list[Said], rng: random.Random) -> list[Said]:

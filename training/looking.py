@@ -43,23 +43,23 @@ class Looks:
         return torch.stack(layers).mean()
 
 
-def looks_of(captions: list[Said], offsets: torch.Tensor, height: int, width: int) -> Looks | None:
-    """Where the words of captions should look, on latents of this size; None if none of them names a thing.
-
-    Args:
-        offsets: from which letter to which each token reaches, (B, 77, 2), as tokenizers tell.
-    """
+def looks_of(captions: list[Said], tokenizer, height: int, width: int) -> Looks | None:
+    """Where the words of captions should look, on latents of this size; None if none of them names a thing."""
+    naming = [(row, caption) for row, caption in enumerate(captions) if caption.names]
+    if not naming:
+        return None
+    texts = [caption.text for _, caption in naming]
+    offsets = tokenizer(texts, truncation=True, max_length=77, return_offsets_mapping=True).offset_mapping
     rows, tokens, places = [], [], []
-    for row, (caption, reach) in enumerate(zip(captions, offsets.tolist())):
+    for (row, caption), reach in zip(naming, offsets):  # `reach`: from which letter to which each token goes
         wanted = [(begin, end, place_of(things, height, width)) for begin, end, things in caption.names]
-        if wanted:
-            wanted += [(*word.span(), half_of(word[0], height, width)) for word in PARTS.finditer(caption.text)]
+        wanted += [(*word.span(), half_of(word[0], height, width)) for word in PARTS.finditer(caption.text)]
         for begin, end, place in wanted:
             inside = [token for token, (first, last) in enumerate(reach) if begin <= first < last <= end]
             rows += [row] * len(inside)
             tokens += inside
             places += [place] * len(inside)
-    return Looks(torch.tensor(rows), torch.tensor(tokens), torch.stack(places)) if rows else None
+    return Looks(torch.tensor(rows), torch.tensor(tokens), torch.stack(places))
 
 
 def place_of(things: tuple[Thing, ...], height: int, width: int) -> torch.Tensor:

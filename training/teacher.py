@@ -33,7 +33,8 @@ class Teacher:
     @torch.no_grad()
     def target(self, noisy: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor, truth: Truth) -> torch.Tensor:
         """The noise, (B, 4, h, w), with the teacher's prediction in its place wherever the teacher knows what is there."""
-        self.unet.to(noisy.device), self.text_encoder.to(noisy.device)
+        for part in (self.unet, self.text_encoder):
+            part.to(noisy.device)
         side, target = noisy.shape[-2], noise.clone()
         squares = [
             (row, slice(None), slice(None), slice(half * side, (half + 1) * side)) for row, half in zip(truth.rows, truth.halves)

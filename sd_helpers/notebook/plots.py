@@ -29,15 +29,18 @@ def axes(width: float = 6.0, height: float = 3.2, title: str = "", xlabel: str =
     return figure, ax
 
 
-def curves(x, lines: dict, *, xlabel: str, ylabel: str, title: str = "", marker: str = "", log_x=False, log_y=False) -> Figure:
+def curves(
+    x, lines: dict, *, xlabel: str, ylabel: str, title: str = "", marker: str = "", log_x=False, log_y=False, beside=False
+) -> Figure:
     """One curve for each entry of `lines`.
 
     Args:
         x: shared by all, or None where every entry of `lines` is a pair (x, y) of its own.
         lines: label -> y values.
         marker: of the points, such as "o"; "" draws none.
+        beside: put the legend beside the axes, where curves fill them.
     """
-    figure, ax = axes(title=title, xlabel=xlabel, ylabel=ylabel)
+    figure, ax = axes(7.6 if beside else 6.0, title=title, xlabel=xlabel, ylabel=ylabel)
     for i, (label, y) in enumerate(lines.items()):
         points = (x, y) if x is not None else y
         points = [np.asarray(values, dtype=float) for values in points]
@@ -46,7 +49,7 @@ def curves(x, lines: dict, *, xlabel: str, ylabel: str, title: str = "", marker:
     ax.set_xscale("log" if log_x else "linear")
     ax.set_yscale("log" if log_y else "linear")
     if len(lines) > 1:
-        ax.legend(frameon=False)
+        ax.legend(frameon=False, **(dict(loc="center left", bbox_to_anchor=(1, 0.5)) if beside else {}))
     return figure
 
 

@@ -17,8 +17,8 @@ KINDS = {  # what a box holds -> (its rim, its ground)
     "": ("#8a8a8a", "#ffffff"),
 }
 FONT = "font-family='system-ui, Segoe UI, Helvetica, Arial, sans-serif'"
-SHOWN = 1.2  # times its own size: the small lines, 11 pixels, are then as large as a page's code
 MONO = "font-family='ui-monospace, Menlo, Consolas, monospace'"
+SHOWN = 1.2  # times its own size: the small lines, 11 pixels, are then as large as a page's code
 
 
 class Box(NamedTuple):
