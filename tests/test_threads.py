@@ -71,6 +71,16 @@ def test_one_for_a_picture_all_for_a_batch():
     assert same == "True"  # a picture is the same whatever was drawn before
 
 
+def test_a_small_network_of_points_trains_on_one_thread():
+    code = """
+from sd_helpers.beyond.from_nothing import PlaneNet
+for rows in (256, 5000, 256):
+    PlaneNet()(torch.zeros(rows, 2), 0.5)
+    print(torch.get_num_threads(), end=" ")
+"""
+    assert answers(code, threads=2) == "1 2 1"
+
+
 def test_the_environment_is_obeyed():
     code = "print(threads_for(2), threads_for(16)); print(components.describe())"
     counts, *lines = answers(code, threads=2, OMP_NUM_THREADS="2").splitlines()
